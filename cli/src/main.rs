@@ -1,0 +1,2 @@
+//! The `rocmforge` program.
+fn main() {}

@@ -1,0 +1,37 @@
+//! Process-wide counters that let tests prove the laws about work done once.
+//!
+//! They count events, never time, and cost one relaxed add on paths that run at load or at
+//! warm-up; nothing on the path of a token touches them.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// A reading of every counter.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)+ }
+
+        struct Cells { $($name: AtomicU64,)+ }
+        static CELLS: Cells = Cells { $($name: AtomicU64::new(0),)+ };
+
+        /// The counters now.
+        pub fn read() -> Counters {
+            Counters { $($name: CELLS.$name.load(Relaxed),)+ }
+        }
+
+        $(pub(crate) fn $name() { CELLS.$name.fetch_add(1, Relaxed); })+
+    };
+}
+
+counters! {
+    /// Files opened and mapped by the GGUF reader (one per shard).
+    file_open,
+    /// GGUF headers parsed (one per shard).
+    file_parse,
+    /// Weights bound to a backend.
+    weight_bind,
+    /// Graphs built.
+    graph_build,
+    /// Graphs compiled by a backend.
+    graph_compile,
+}

@@ -1,0 +1,7 @@
+//! librocmforge: the libllama you can ship.
+pub mod counters;
+mod error;
+pub mod gguf;
+pub mod quant;
+
+pub use error::{Error, Result};
