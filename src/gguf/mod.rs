@@ -1,1 +1,288 @@
-//! The GGUF file format.
+//! The GGUF file format (version 2 and 3, little-endian): a memory-mapped reader and a writer.
+//!
+//! Owns the bytes of a model file: mapping, validation, metadata values, the tensor table, splits.
+//! Knows element types by size only ([`crate::quant`]); what keys and tensors mean is for the
+//! folders above. Nothing here reads tensor data.
+//!
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+
+mod parse;
+mod split;
+mod tensor;
+mod value;
+mod writer;
+
+use std::fmt::Display;
+use std::path::Path;
+
+use memmap2::{Mmap, MmapMut};
+
+pub use split::shard_path;
+pub use tensor::{MAX_DIMS, MAX_NAME_LEN, TensorInfo};
+pub use value::{Array, Value, ValueType, Values};
+pub use writer::{ArrayBuf, Sink, SplitBy, Writer};
+
+use crate::{Error, Result, counters};
+
+const MAGIC: &[u8; 4] = b"GGUF";
+/// The metadata key that sets the alignment of tensor data.
+pub const KEY_ALIGNMENT: &str = "general.alignment";
+/// The alignment of tensor data where the file names none.
+pub const DEFAULT_ALIGNMENT: u64 = 32;
+/// The smallest alignment that the specification allows; kernels read numbers of up to 8 bytes.
+const MIN_ALIGNMENT: u32 = 8;
+/// The specification's limit on a metadata key, in bytes.
+const MAX_KEY_LEN: usize = 65535;
+/// Arrays may nest this deep; real files use one level.
+const MAX_ARRAY_DEPTH: usize = 8;
+
+/// An open model: one or more mapped files, each parsed once.
+///
+/// Everything borrowed from it lies in the map. Truncating or overwriting a file while it is open
+/// is outside what any reader of a map can survive (SIGBUS, or other values than were checked):
+/// replace model files by renaming a new one over them.
+#[derive(Debug)]
+pub struct File {
+    /// The first one has the metadata.
+    shards: Vec<Shard>,
+    /// File order, shard after shard.
+    tensors: Vec<TensorInfo>,
+    /// Indices into `tensors`, sorted by name.
+    by_name: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    map: Mmap,
+    /// Its tensors are moved to the [`File`].
+    header: parse::Header,
+}
+
+impl Shard {
+    fn open(path: &Path, no: u16) -> Result<Shard> {
+        let io = |e| Error::io(path, e);
+        // Asked before opening: opening a pipe would block.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(Error::Format(format!("{}: not a regular file", path.display())));
+        }
+        let file = std::fs::File::open(path).map_err(io)?;
+        counters::file_open();
+        if file.metadata().map_err(io)?.len() == 0 {
+            return Err(Error::Format(format!("{}: the file is empty", path.display())));
+        }
+        // SAFETY: the map is private and read-only, so this process cannot change it. Another
+        // process that changes the file meanwhile breaks the contract documented on `File`.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        Self::parse(map, no).map_err(|e| prefix(path.display(), e))
+    }
+
+    fn parse(map: Mmap, no: u16) -> Result<Shard> {
+        counters::file_parse();
+        let header = parse::parse(&map, no)?;
+        Ok(Shard { map, header })
+    }
+}
+
+impl File {
+    /// Opens and validates a model.
+    ///
+    /// Of a split model, `path` is the first shard (`...-00001-of-0000N.gguf`); the others are
+    /// opened beside it. No tensor data is read.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be opened or mapped; [`Error::Unsupported`] for other
+    /// versions, big-endian files and unknown tensor types; [`Error::InvalidArgument`] for a shard
+    /// other than the first; [`Error::Format`] for everything that is wrong in a file, naming
+    /// the file and the key, tensor or section.
+    pub fn open(path: &Path) -> Result<File> {
+        let mut file = File::single(Shard::open(path, 0)?);
+        split::follow(&mut file, path).and_then(|()| file.index()).map_err(|e| prefix(path.display(), e))?;
+        Ok(file)
+    }
+
+    /// Validates a model of one shard that is in memory already.
+    ///
+    /// # Errors
+    /// As [`File::open`]; a shard of a split model is [`Error::InvalidArgument`].
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<File> {
+        if bytes.is_empty() {
+            return Err(Error::Format("the file is empty".into()));
+        }
+        // An anonymous map, so that data is as aligned as that of a mapped file.
+        let oom = |e| Error::OutOfMemory(format!("{} bytes for a model: {e}", bytes.len()));
+        let mut map = MmapMut::map_anon(bytes.len()).map_err(oom)?;
+        map.copy_from_slice(&bytes);
+        let mut file = File::single(Shard::parse(map.make_read_only().map_err(oom)?, 0)?);
+        let (no, count) = split::position(&file)?;
+        if count > 1 {
+            return Err(Error::InvalidArgument(format!(
+                "this is shard {} of {count}: a split model must be opened by its path",
+                no + 1
+            )));
+        }
+        file.index()?;
+        Ok(file)
+    }
+
+    fn single(mut shard: Shard) -> File {
+        let tensors = std::mem::take(&mut shard.header.tensors);
+        File { shards: vec![shard], tensors, by_name: Vec::new() }
+    }
+
+    /// Takes in the next shard of a split model.
+    fn adopt(&mut self, shard: Shard, no: u16, count: u16) -> Result<()> {
+        let next = File::single(shard);
+        let found = split::position(&next)?;
+        if found != (no, count) {
+            return Err(Error::Format(format!(
+                "it says it is shard {} of {}, want {} of {count}",
+                found.0 + 1,
+                found.1,
+                no + 1
+            )));
+        }
+        self.tensors.extend(next.tensors);
+        self.shards.extend(next.shards);
+        Ok(())
+    }
+
+    fn index(&mut self) -> Result<()> {
+        self.by_name = tensor::check_unique(self.tensors.len(), |i| &self.tensors[i as usize].name)?;
+        Ok(())
+    }
+
+    /// The format version of the (first) file, 2 or 3.
+    pub fn version(&self) -> u32 {
+        self.shards[0].header.version
+    }
+
+    /// The alignment of tensor data in bytes, a power of two of at least 8.
+    pub fn alignment(&self) -> u64 {
+        self.shards[0].header.alignment
+    }
+
+    /// The value under `key`.
+    pub fn get(&self, key: &str) -> Option<Value<'_>> {
+        let Shard { map, header } = &self.shards[0];
+        Some(header.find(map, key)?.read(map)?.1)
+    }
+
+    /// All metadata in file order (of a split model, the first shard's).
+    pub fn keys(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        let Shard { map, header } = &self.shards[0];
+        header.entries.iter().filter_map(|e| e.read(map))
+    }
+
+    /// The string under `key`; an error naming the key if it is something else.
+    pub fn str(&self, key: &str) -> Result<Option<&str>> {
+        self.typed(key, "a string", |v| if let Value::Str(s) = v { Some(s) } else { None })
+    }
+
+    /// The number under `key`, of any integer type; an error naming the key if it does not fit.
+    pub fn u32(&self, key: &str) -> Result<Option<u32>> {
+        self.typed(key, "an integer from 0 to 2^32-1", |v| v.integer())
+    }
+
+    /// The number under `key`, of any integer type; an error naming the key if it does not fit.
+    pub fn u64(&self, key: &str) -> Result<Option<u64>> {
+        self.typed(key, "a non-negative integer", |v| v.integer())
+    }
+
+    /// The number under `key`, of any integer type; an error naming the key if it does not fit.
+    pub fn i64(&self, key: &str) -> Result<Option<i64>> {
+        self.typed(key, "an integer below 2^63", |v| v.integer())
+    }
+
+    /// The number under `key`, f32 or f64; an error naming the key if it is something else.
+    pub fn f32(&self, key: &str) -> Result<Option<f32>> {
+        self.typed(key, "a float", |v| v.float())
+    }
+
+    /// The boolean under `key`; an error naming the key if it is something else.
+    pub fn bool(&self, key: &str) -> Result<Option<bool>> {
+        self.typed(key, "a boolean", |v| if let Value::Bool(b) = v { Some(b) } else { None })
+    }
+
+    /// The array under `key`; an error naming the key if it is something else.
+    pub fn array(&self, key: &str) -> Result<Option<Array<'_>>> {
+        self.typed(key, "an array", |v| if let Value::Array(a) = v { Some(a) } else { None })
+    }
+
+    /// [`File::str`] of a key that must be there.
+    pub fn need_str(&self, key: &str) -> Result<&str> {
+        self.str(key)?.ok_or_else(|| split::missing(key))
+    }
+
+    /// [`File::u32`] of a key that must be there.
+    pub fn need_u32(&self, key: &str) -> Result<u32> {
+        self.u32(key)?.ok_or_else(|| split::missing(key))
+    }
+
+    /// [`File::f32`] of a key that must be there.
+    pub fn need_f32(&self, key: &str) -> Result<f32> {
+        self.f32(key)?.ok_or_else(|| split::missing(key))
+    }
+
+    /// [`File::array`] of a key that must be there.
+    pub fn need_array(&self, key: &str) -> Result<Array<'_>> {
+        self.array(key)?.ok_or_else(|| split::missing(key))
+    }
+
+    fn typed<'a, T>(
+        &'a self,
+        key: &str,
+        want: &str,
+        get: impl FnOnce(Value<'a>) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let ty = value.ty();
+        match (get(value), value.integer::<i128>()) {
+            (Some(v), _) => Ok(Some(v)),
+            (None, Some(n)) => {
+                Err(Error::Format(format!("metadata key {key:?} is {n} ({}), want {want}", ty.name())))
+            }
+            (None, None) => Err(Error::Format(format!("metadata key {key:?} is {}, want {want}", ty.name()))),
+        }
+    }
+
+    /// Every tensor in file order, shard after shard.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// The tensor called `name`.
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        let at = self.by_name.binary_search_by(|&i| self.tensors[i as usize].name.as_str().cmp(name)).ok()?;
+        Some(&self.tensors[self.by_name[at] as usize])
+    }
+
+    /// The data of `t`, a tensor of this file: `t.n_bytes()` bytes in the map, aligned to at
+    /// least 8 bytes.
+    ///
+    /// # Panics
+    /// If `t` comes from another file in which such an offset exists and here does not.
+    pub fn data(&self, t: &TensorInfo) -> &[u8] {
+        &self.shards[t.shard as usize].map[t.offset as usize..][..t.n_bytes()]
+    }
+
+    /// Tells the system that the data of `t` will be read soon, so that it can start to load it.
+    /// Reads nothing by itself.
+    pub fn prefetch(&self, t: &TensorInfo) {
+        #[cfg(unix)]
+        {
+            // Advice only: what the system does not do now it does when the data is read.
+            let map = &self.shards[t.shard as usize].map;
+            let _ = map.advise_range(memmap2::Advice::WillNeed, t.offset as usize, t.n_bytes());
+        }
+    }
+}
+
+/// Puts what a message is about in front of it.
+fn prefix(what: impl Display, e: Error) -> Error {
+    match e {
+        Error::Format(m) => Error::Format(format!("{what}: {m}")),
+        Error::Unsupported(m) => Error::Unsupported(format!("{what}: {m}")),
+        Error::InvalidArgument(m) => Error::InvalidArgument(format!("{what}: {m}")),
+        e => e,
+    }
+}

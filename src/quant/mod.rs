@@ -1,7 +1,19 @@
 //! Weight types: the block layouts of ggml, their exact dequantisation and their reference
 //! quantisation. One family of formats a file; nothing here knows about SIMD or threads.
 
+mod float;
+mod kquant;
+mod legacy;
+mod search;
+
+use bytemuck::Pod;
+pub use kquant::{BlockQ4_K, BlockQ5_K, BlockQ6_K, QK_K, scale_min};
+pub use legacy::{BlockQ4_0, BlockQ8_0, QK4_0, QK8_0};
+
 use crate::{Error, Result};
+
+#[cfg(target_endian = "big")]
+compile_error!("weights are used in place as they lie in little-endian files");
 
 macro_rules! types {
     ($($name:ident = $id:literal, $text:literal, $len:literal, $bytes:literal;)+) => {
@@ -71,6 +83,9 @@ types! {
     TQ1_0 = 34, "tq1_0", 256, 54;
     TQ2_0 = 35, "tq2_0", 256, 66;
     MXFP4 = 39, "mxfp4", 32, 17;
+    NVFP4 = 40, "nvfp4", 64, 36;
+    Q1_0 = 41, "q1_0", 128, 18;
+    Q2_0 = 42, "q2_0", 64, 18;
 }
 
 impl GgmlType {
@@ -93,4 +108,76 @@ impl GgmlType {
             .checked_mul(self.block_bytes())
             .ok_or_else(|| Error::Format(format!("a row of {n} elements overflows")))
     }
+}
+
+/// A block of `N` weights as it lies in a file, aligned to at most 2 bytes.
+trait Block<const N: usize>: Pod {
+    /// The exact values of the weights, in ggml's order of operations.
+    fn dequantize(&self, dst: &mut [f32; N]);
+
+    /// ggml's reference quantisation.
+    fn quantize(src: &[f32; N]) -> Self;
+}
+
+fn dequantize_blocks<const N: usize, B: Block<N>>(src: &[u8], dst: &mut [f32]) {
+    for (src, dst) in src.chunks_exact(size_of::<B>()).zip(dst.as_chunks_mut().0) {
+        bytemuck::pod_read_unaligned::<B>(src).dequantize(dst);
+    }
+}
+
+fn quantize_blocks<const N: usize, B: Block<N>>(src: &[f32], dst: &mut [u8]) {
+    for (src, dst) in src.as_chunks().0.iter().zip(dst.chunks_exact_mut(size_of::<B>())) {
+        dst.copy_from_slice(bytemuck::bytes_of(&B::quantize(src)));
+    }
+}
+
+/// Calls `$f::<N, B>($args)` for the block type of `$ty`; [`Error::Unsupported`] if there is none.
+macro_rules! for_block_of {
+    ($ty:expr, $f:ident($($arg:expr),+)) => {
+        match $ty {
+            GgmlType::F32 => $f::<1, float::F32>($($arg),+),
+            GgmlType::F16 => $f::<1, float::F16>($($arg),+),
+            GgmlType::BF16 => $f::<1, float::BF16>($($arg),+),
+            GgmlType::Q4_0 => $f::<QK4_0, BlockQ4_0>($($arg),+),
+            GgmlType::Q8_0 => $f::<QK8_0, BlockQ8_0>($($arg),+),
+            GgmlType::Q4_K => $f::<QK_K, BlockQ4_K>($($arg),+),
+            GgmlType::Q5_K => $f::<QK_K, BlockQ5_K>($($arg),+),
+            GgmlType::Q6_K => $f::<QK_K, BlockQ6_K>($($arg),+),
+            ty => return Err(Error::Unsupported(format!("no conversion for weights of type {}", ty.name()))),
+        }
+    };
+}
+
+/// Turns whole blocks of `ty` into the f32 values that they stand for, bit for bit as ggml does.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] unless `src` holds exactly `dst.len()` weights;
+/// [`Error::Unsupported`] for a type that is not [computable](GgmlType::is_computable).
+pub fn dequantize(ty: GgmlType, src: &[u8], dst: &mut [f32]) -> Result<()> {
+    check_sizes(ty, dst.len(), src.len())?;
+    for_block_of!(ty, dequantize_blocks(src, dst));
+    Ok(())
+}
+
+/// Quantises f32 values to whole blocks of `ty`, bit for bit as ggml's reference
+/// (`quantize_row_*_ref`) does. The values must be finite for the result to mean anything.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] unless `dst` holds exactly `src.len()` weights;
+/// [`Error::Unsupported`] for a type that is not [computable](GgmlType::is_computable).
+pub fn quantize(ty: GgmlType, src: &[f32], dst: &mut [u8]) -> Result<()> {
+    check_sizes(ty, src.len(), dst.len())?;
+    for_block_of!(ty, quantize_blocks(src, dst));
+    Ok(())
+}
+
+fn check_sizes(ty: GgmlType, n: usize, bytes: usize) -> Result<()> {
+    let want = ty.row_bytes(n).map_err(|e| Error::InvalidArgument(e.to_string()))?;
+    if bytes != want {
+        return Err(Error::InvalidArgument(format!(
+            "{n} weights of type {} take {want} bytes, not {bytes}",
+            ty.name()
+        )));
+    }
+    Ok(())
 }

@@ -1,1 +1,29 @@
-//! What the tests and benchmarks share: synthetic models, the reference peer.
+//! What the tests and benchmarks share: synthetic models ([`synth`]), the reference peer
+//! ([`peer`]) and the law that says what parity with it means ([`parity`]).
+//!
+//! Nothing of the library depends on this crate, and nothing here is shipped.
+
+pub mod engine;
+pub mod ours;
+pub mod parity;
+pub mod peer;
+pub mod reference;
+pub mod rng;
+pub mod synth;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the checkout.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A path for a file that a test makes, in `target/testkit` of the workspace.
+///
+/// # Panics
+/// If the folder cannot be made.
+pub fn scratch(name: &str) -> PathBuf {
+    let dir = root().join("target/testkit");
+    std::fs::create_dir_all(&dir).expect("target/testkit can be made");
+    dir.join(name)
+}

@@ -1,0 +1,48 @@
+# The task runner of librocmforge. `make` lists what there is.
+
+CARGO ?= cargo
+ROCMFORGE = target/release/rocmforge
+PEER ?= target/peer
+
+.DEFAULT_GOAL := help
+.PHONY: help story build test check parity bench bench-peer bench-kernels header peer install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the library (target/release/librocmforge.so) and the program
+	$(CARGO) build --release --locked -p rocmforge -p rocmforge-cli
+	ln -sf librocmforge.so target/release/librocmforge.so.0.1
+
+story: build ## print a story by the demo model
+	$(ROCMFORGE) generate -p "Once upon a time" --seed 7
+
+check: ## formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+test: check peer ## every test, the parity suite against the reference among them
+	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(CARGO) test --locked --workspace
+	$(CARGO) test --locked -p rocmforge --features fault-injection --test fault
+
+peer: ## fetch the reference libllama (once)
+	tools/peer/fetch.sh $(PEER)
+
+parity: peer ## only the parity suites
+	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 \
+		$(CARGO) test --locked -p rocmforge --test parity --test parity_tokenizer
+
+bench: build ## speed of the demo model
+	$(ROCMFORGE) bench
+
+bench-peer: peer ## speed beside the reference, on models of real shapes
+	ROCMFORGE_PEER=$(abspath $(PEER)) $(CARGO) run --release --locked -p rocmforge-testkit --bin bench-peer
+
+bench-kernels: ## speed of single kernels against the machine's limits
+	$(CARGO) bench --locked -p rocmforge
+
+header: ## write include/rocmforge.h anew from src/capi
+	ROCMFORGE_UPDATE_HEADER=1 $(CARGO) test --locked -p rocmforge --test header
+
+clean: ## remove what was built
+	$(CARGO) clean

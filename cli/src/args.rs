@@ -1,0 +1,370 @@
+//! The command line: one definition gives the flags, their environment forms, the help, the
+//! completions and the manual pages. Names are llama.cpp's where it has the flag.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use rocmforge::Token;
+use rocmforge::quant::GgmlType;
+use rocmforge::sampler::{Kind, RANDOM_SEED};
+
+/// Generate text, measure speed and look into GGUF model files.
+///
+/// Every flag can be set by an environment variable too: --top-k by ROCMFORGE_TOP_K, and so on.
+#[derive(Parser)]
+#[command(name = "rocmforge", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The definition, with an environment form for every flag.
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|command| {
+        command.mut_args(|arg| match arg.get_long() {
+            Some(long) => {
+                let name = format!("ROCMFORGE_{}", long.replace('-', "_").to_uppercase());
+                arg.env(name).hide_env(true)
+            }
+            None => arg,
+        })
+    })
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Continue a text
+    Generate(Box<GenerateArgs>),
+    /// Measure the speed of a model
+    Bench(BenchArgs),
+    /// Print the metadata and tensors of a GGUF file
+    Inspect(InspectArgs),
+    /// Turn a text into tokens
+    Tokenize(TokenizeArgs),
+    /// Print a completion script
+    #[command(hide = true)]
+    Completions {
+        /// The shell that it is for
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or that of a command
+    #[command(hide = true)]
+    Man {
+        /// The command
+        command: Option<String>,
+    },
+}
+
+/// Flags about the model, of every command that has one.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// The model, a GGUF file; of a split model the first shard [default: the demo model]
+    #[arg(short, long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+}
+
+/// Flags about computing.
+#[derive(Args)]
+#[command(next_help_heading = "Computing")]
+pub struct ComputeArgs {
+    /// Threads; 0: all processors
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Threads for prompts [short: -tb] [default: as --threads]
+    #[arg(long, value_name = "N")]
+    pub threads_batch: Option<usize>,
+    /// Most tokens of a batch
+    #[arg(short, long, value_name = "N", default_value_t = 2048)]
+    pub batch_size: usize,
+    /// Most tokens computed at a time [short: -ub]
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub ubatch_size: usize,
+    /// Type of the cached keys [short: -ctk]
+    #[arg(
+        long,
+        value_name = "TYPE",
+        default_value = "f16",
+        value_parser = cache_type()
+    )]
+    pub cache_type_k: GgmlType,
+    /// Type of the cached values [short: -ctv]
+    #[arg(
+        long,
+        value_name = "TYPE",
+        default_value = "f16",
+        value_parser = cache_type()
+    )]
+    pub cache_type_v: GgmlType,
+}
+
+/// Flags of `generate`.
+#[derive(Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The text to continue [default: read from standard input]
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub prompt: Option<OsString>,
+    /// Read the text from a file; -: standard input. A newline at its end is dropped
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// Tokens to generate; -1: until the text ends or the context is full
+    #[arg(
+        short = 'n',
+        long,
+        alias = "n-predict",
+        value_name = "N",
+        default_value_t = -1,
+        value_parser = clap::value_parser!(i64).range(-1..),
+        allow_hyphen_values = true
+    )]
+    pub predict: i64,
+    /// Tokens the context holds; 0: as many as the model was trained on [default: 4096, or what the
+    /// model was trained on if that is less]
+    #[arg(short, long, value_name = "N")]
+    pub ctx_size: Option<usize>,
+    /// Take the text as a user's message, through the model's chat template, and print the answer
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub chat: bool,
+    /// Print only what is generated
+    #[arg(
+        long,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub no_display_prompt: bool,
+    /// Print special tokens too
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub special: bool,
+    /// Generate on where the model would end the text
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub ignore_eos: bool,
+    /// Print what is loaded and chosen
+    #[arg(
+        short,
+        long,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub verbose: bool,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// Flags about choosing tokens.
+#[derive(Args)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArgs {
+    /// Seed of the random numbers; -1: a random one
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value = "-1",
+        value_parser = seed,
+        allow_hyphen_values = true
+    )]
+    pub seed: u32,
+    /// Temperature; 0: always the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.8, allow_hyphen_values = true)]
+    pub temp: f32,
+    /// Keep the K likeliest tokens; 0: all
+    #[arg(long, value_name = "K", default_value_t = 40, allow_hyphen_values = true)]
+    pub top_k: i32,
+    /// Keep the likeliest tokens that together have probability P; 1: all
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    pub top_p: f32,
+    /// Keep tokens at least P times as likely as the likeliest; 0: all
+    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    pub min_p: f32,
+    /// Locally typical sampling with probability P; 1: off
+    #[arg(long, alias = "typical-p", value_name = "P", default_value_t = 1.0)]
+    pub typical: f32,
+    /// Divide the logits of recent tokens; 1: off
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub repeat_penalty: f32,
+    /// How many tokens are recent; 0: none, -1: the whole context
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(i32).range(-1..),
+        allow_hyphen_values = true
+    )]
+    pub repeat_last_n: i32,
+    /// Lower the logits of recent tokens by X for each time they occur
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_hyphen_values = true)]
+    pub frequency_penalty: f32,
+    /// Lower the logits of recent tokens by X
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_hyphen_values = true)]
+    pub presence_penalty: f32,
+    /// Change the logit of a token: 15043+1 raises that of token 15043 by 1, 15043-inf forbids it; may
+    /// be given several times
+    #[arg(
+        short,
+        long,
+        value_name = "ID(+|-)BIAS",
+        value_parser = logit_bias,
+        value_delimiter = ','
+    )]
+    pub logit_bias: Vec<(Token, f32)>,
+    /// The samplers in order, separated by semicolons
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "penalties;top_k;typ_p;top_p;min_p;temperature",
+        value_parser = |s: &str| Kind::parse_order(s).map(Samplers)
+    )]
+    pub samplers: Samplers,
+}
+
+/// The value of `--samplers`.
+#[derive(Clone)]
+pub struct Samplers(pub Vec<Kind>);
+
+/// Flags of `bench`.
+#[derive(Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Tokens of the prompt; 0: no prompt test
+    #[arg(short = 'p', long, value_name = "N", default_value_t = 512)]
+    pub n_prompt: usize,
+    /// Tokens to generate; 0: no generation test
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
+    pub n_gen: usize,
+    /// How often each test is repeated
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub repetitions: u32,
+    /// How to print the results
+    #[arg(short, long, default_value = "md")]
+    pub output: Format,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// How `bench` prints.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A Markdown table
+    Md,
+    /// Comma-separated values with a header line
+    Csv,
+    /// One JSON object
+    Json,
+}
+
+/// Flags of `inspect`.
+#[derive(Args)]
+pub struct InspectArgs {
+    /// The GGUF file; of a split model the first shard
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// Flags of `tokenize`.
+#[derive(Args)]
+pub struct TokenizeArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The text [default: read from standard input]
+    pub text: Option<OsString>,
+    /// Read the text from a file; -: standard input
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// Print only the ids, in one line
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub ids: bool,
+    /// Add no token at the beginning or the end, even if the model wants one
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub no_bos: bool,
+    /// Read special tokens written out in the text as such
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub parse_special: bool,
+}
+
+/// llama.cpp's flags of several letters after one dash, which the parser does not know.
+const SHORT: [(&str, &str); 4] = [
+    ("-ub", "--ubatch-size"),
+    ("-tb", "--threads-batch"),
+    ("-ctk", "--cache-type-k"),
+    ("-ctv", "--cache-type-v"),
+];
+
+/// The arguments with such flags written in their long form.
+pub fn spelled_out(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut out: Vec<OsString> = Vec::new();
+    let mut flags = true;
+    for arg in args {
+        flags &= arg != "--";
+        // What follows these is text, whatever it looks like.
+        let text = out.last().is_some_and(|last| last == "-p" || last == "--prompt");
+        let long = SHORT.iter().find(|(short, _)| flags && !text && arg == *short);
+        out.push(long.map_or(arg, |(_, long)| long.into()));
+    }
+    out
+}
+
+fn cache_type() -> impl TypedValueParser<Value = GgmlType> {
+    PossibleValuesParser::new(["f16", "f32"])
+        .map(|name| if name == "f32" { GgmlType::F32 } else { GgmlType::F16 })
+}
+
+fn seed(s: &str) -> Result<u32, String> {
+    match s.parse::<i64>() {
+        Ok(-1) => Ok(RANDOM_SEED),
+        Ok(n) => u32::try_from(n).map_err(|_| format!("expected -1 to {}", u32::MAX)),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+fn logit_bias(s: &str) -> Result<(Token, f32), String> {
+    let wrong = || "expected a token id, + or -, and a number, as in 15043+1 or 15043-inf".to_string();
+    let (id, bias) = s.split_at(s.find(['+', '-']).ok_or_else(wrong)?);
+    let bias: f32 = bias.parse().map_err(|_| wrong())?;
+    if bias.is_nan() {
+        return Err(wrong());
+    }
+    Ok((id.parse().map_err(|_| wrong())?, bias))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn short_flags_of_several_letters_are_spelled_out() {
+        let spelled = |args: &[&str]| spelled_out(args.iter().map(OsString::from));
+        assert_eq!(
+            spelled(&["x", "-ub", "8", "-ctk", "f32"]),
+            ["x", "--ubatch-size", "8", "--cache-type-k", "f32"]
+        );
+        assert_eq!(spelled(&["x", "-p", "-tb", "--", "-ctv"]), ["x", "-p", "-tb", "--", "-ctv"]);
+    }
+
+    #[test]
+    fn biases_are_an_id_and_a_signed_number() {
+        assert_eq!(logit_bias("7+1.5"), Ok((7, 1.5)));
+        assert_eq!(logit_bias("7-inf"), Ok((7, f32::NEG_INFINITY)));
+        for wrong in ["7", "+1", "x-1", "7+", "7-nan", "-1"] {
+            assert!(logit_bias(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `rocmforge generate`: continues a text, and prints it as it is made.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use rocmforge::chat::{Message, Template};
+use rocmforge::kv::Pos;
+use rocmforge::sampler::{Chain, Params};
+use rocmforge::tokenizer::{Detokenizer, Vocab};
+use rocmforge::{Batch, Context, ContextParams, Model, Token};
+
+use crate::args::{ComputeArgs, GenerateArgs, SamplingArgs};
+use crate::failure::{Failure, Outcome};
+use crate::{interrupt, models, output, text};
+
+/// The context where the flag does not say: enough for most uses, and never the gigabytes of cache
+/// that the training context of a recent model takes.
+const DEFAULT_CTX: usize = 4096;
+
+/// Work done and the time it took.
+#[derive(Clone, Copy, Default)]
+struct Speed {
+    tokens: usize,
+    time: Duration,
+}
+
+impl Speed {
+    fn describe(&self) -> String {
+        let (n, s) = (self.tokens, self.time.as_secs_f64());
+        let rate = if n > 0 && s > 0.0 { n as f64 / s } else { 0.0 };
+        format!("{n} {} in {s:.2} s ({rate:.1} t/s)", if n == 1 { "token" } else { "tokens" })
+    }
+}
+
+/// Why generation ended.
+enum End {
+    /// The model ended the text, or as many tokens as asked for were made.
+    Done,
+    ContextFull,
+}
+
+/// Runs the command.
+pub fn run(args: &GenerateArgs, matches: &ArgMatches) -> Outcome {
+    let path = models::find(args.model.model.as_deref())?;
+    let mut prompt = text::input(matches, ("prompt", args.prompt.as_ref()), args.file.as_ref())?;
+    if prompt.read && prompt.bytes.ends_with(b"\n") {
+        prompt.bytes.pop();
+    }
+    interrupt::install()?;
+
+    let log = models::log(args.verbose);
+    let model = models::load(&path, log.clone(), args.verbose)?;
+    let n_ctx = match (args.ctx_size, model.hparams()) {
+        (Some(n), _) => n,
+        (None, Some(hp)) => hp.n_ctx_train.min(DEFAULT_CTX),
+        (None, None) => DEFAULT_CTX,
+    };
+    let tokens = prompt_tokens(&model, &prompt.bytes, args.chat)?;
+    let params = ContextParams { n_ctx, log, ..context_params(&args.compute) };
+    let mut context = Context::new(Arc::clone(&model), params)?;
+    context.set_abort(Some(Box::new(interrupt::requested)));
+    let n_ctx = context.params().n_ctx;
+    if tokens.len() > n_ctx {
+        let n = tokens.len();
+        return Err(Failure::Failed(format!(
+            "the prompt has {n} tokens and the context holds {n_ctx}; -c {n} or more makes it large enough"
+        )));
+    }
+    let mut chain = chain(&args.sampling, args.ignore_eos, n_ctx, model.vocab())?;
+    if args.verbose {
+        let names: Vec<&str> = chain.names().collect();
+        let seed = chain.seed().map_or(String::new(), |s| format!(", seed {s}"));
+        output::note(&format!("samplers: {}{seed}", names.join(" -> ")));
+        output::note(&format!("prompt: {} tokens, context: {n_ctx}", tokens.len()));
+    }
+
+    let shown = !args.chat && !args.no_display_prompt;
+    if shown && args.special {
+        output::write(&model.vocab().detokenize(&tokens, false, true)?)?;
+    } else if shown {
+        output::write(&prompt.bytes)?;
+    }
+    let mut run = Run {
+        context,
+        batch: Batch::new(args.compute.batch_size.min(tokens.len()).max(1), 1)?,
+        detokenizer: Detokenizer::new(args.special),
+        show_end: args.special,
+        prompt: Speed::default(),
+        generation: Speed::default(),
+    };
+    let end = run.all(&tokens, &mut chain, args.predict);
+    finish(&mut run, end, n_ctx, &model)
+}
+
+/// Ends the output, and says how fast it was and why it ended.
+fn finish(run: &mut Run, end: Outcome<End>, n_ctx: usize, model: &Model) -> Outcome {
+    if !matches!(end, Err(Failure::BrokenPipe)) {
+        output::write(run.detokenizer.finish().as_bytes())?;
+        if io::stdout().is_terminal() {
+            output::write(b"\n")?;
+        }
+    }
+    match end {
+        Ok(End::ContextFull) => {
+            output::note(&format!("stopped: the context of {n_ctx} tokens is full (-c makes it larger)"));
+        }
+        Ok(End::Done) | Err(Failure::Interrupted) => {}
+        Err(failure) => return Err(failure),
+    }
+    output::note(&format!(
+        "prompt {}, generation {}, load {:.2} s",
+        run.prompt.describe(),
+        run.generation.describe(),
+        model.load_time().as_secs_f64()
+    ));
+    end.map(|_| ())
+}
+
+/// A generation under way.
+struct Run {
+    context: Context,
+    batch: Batch,
+    detokenizer: Detokenizer,
+    /// Print the token that ends the text.
+    show_end: bool,
+    prompt: Speed,
+    generation: Speed,
+}
+
+impl Run {
+    /// Computes the prompt, then generates `n_predict` tokens, or without limit if that is negative.
+    fn all(&mut self, prompt: &[Token], chain: &mut Chain, n_predict: i64) -> Outcome<End> {
+        let start = Instant::now();
+        for tokens in prompt.chunks(self.batch.capacity()) {
+            self.decode(tokens, self.prompt.tokens)?;
+            self.prompt.tokens += tokens.len();
+            self.prompt.time = start.elapsed();
+        }
+        prompt.iter().for_each(|&t| chain.accept(t));
+
+        let model = Arc::clone(self.context.model());
+        let vocab = model.vocab();
+        let start = Instant::now();
+        while n_predict < 0 || (self.generation.tokens as i64) < n_predict {
+            interrupt::check()?;
+            // Rows of the embedding table past the vocabulary are padding.
+            let logits = self.context.logits(-1)?;
+            let token = chain.sample(logits.get(..vocab.n_tokens()).unwrap_or(logits))?;
+            let end = vocab.is_eog(token);
+            if !end || self.show_end {
+                output::write(self.detokenizer.push(vocab, token)?.as_bytes())?;
+            }
+            self.generation.tokens += 1;
+            self.generation.time = start.elapsed();
+            if end || self.generation.tokens as i64 == n_predict {
+                break;
+            }
+            let pos = prompt.len() + self.generation.tokens - 1;
+            if pos >= self.context.params().n_ctx {
+                return Ok(End::ContextFull);
+            }
+            self.decode(&[token], pos)?;
+        }
+        Ok(End::Done)
+    }
+
+    /// Decodes `tokens` at `pos` and on; the logits of the last are kept.
+    fn decode(&mut self, tokens: &[Token], pos: usize) -> Outcome {
+        self.batch.clear();
+        for (i, &token) in tokens.iter().enumerate() {
+            let pos = Pos::try_from(pos + i).map_err(|_| Failure::Failed("the text is too long".into()))?;
+            self.batch.add(token, pos, &[0], i + 1 == tokens.len())?;
+        }
+        Ok(self.context.decode(&self.batch)?)
+    }
+}
+
+/// The tokens of `prompt`, which is a user's message if `chat`.
+fn prompt_tokens(model: &Model, prompt: &[u8], chat: bool) -> Outcome<Vec<Token>> {
+    let vocab = model.vocab();
+    let tokens = if chat {
+        let rendered = rendered(model, prompt)?;
+        // A template writes BOS out where the model wants one; the tokenizer must not add a second.
+        let bos = vocab.bos().filter(|_| vocab.add_bos()).and_then(|t| vocab.text(t)).unwrap_or("");
+        let text = rendered.strip_prefix(bos).unwrap_or(&rendered);
+        vocab.tokenize(text.as_bytes(), true, true)?
+    } else {
+        vocab.tokenize(prompt, true, true)?
+    };
+    if tokens.is_empty() {
+        return Err(Failure::Failed(
+            "the prompt is empty, and the model has no token to begin a text with".into(),
+        ));
+    }
+    Ok(tokens)
+}
+
+fn rendered(model: &Model, message: &[u8]) -> Outcome<String> {
+    let vocab = model.vocab();
+    let template = Template::from_gguf(model.file(), None)?;
+    let template = template
+        .ok_or_else(|| Failure::Failed("the model has no chat template (--chat needs one)".into()))?;
+    let content = std::str::from_utf8(message)
+        .map_err(|e| Failure::Failed(format!("the message is not UTF-8: {e}")))?;
+    let spelled = |token: Option<Token>| token.and_then(|t| vocab.text(t)).unwrap_or("");
+    let messages = [Message { role: "user", content }];
+    Ok(template.render(&messages, true, spelled(vocab.bos()), spelled(vocab.eos()), None)?)
+}
+
+/// The parameters that these flags set; 0 threads are all processors.
+pub fn context_params(args: &ComputeArgs) -> ContextParams {
+    ContextParams {
+        n_batch: args.batch_size,
+        n_ubatch: args.ubatch_size,
+        n_threads: args.threads,
+        n_threads_batch: args.threads_batch.unwrap_or(args.threads),
+        type_k: args.cache_type_k,
+        type_v: args.cache_type_v,
+        ..ContextParams::default()
+    }
+}
+
+fn chain(args: &SamplingArgs, ignore_eos: bool, n_ctx: usize, vocab: &Vocab) -> Outcome<Chain> {
+    let mut logit_bias = args.logit_bias.clone();
+    if let Some((id, _)) = logit_bias.iter().find(|(id, _)| *id as usize >= vocab.n_tokens()) {
+        let n = vocab.n_tokens();
+        return Err(Failure::Failed(format!("--logit-bias: there is no token {id}; the model has {n}")));
+    }
+    if ignore_eos {
+        logit_bias.extend(vocab.eog().iter().map(|&t| (t, f32::NEG_INFINITY)));
+    }
+    let params = Params {
+        seed: args.seed,
+        min_keep: 0,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        min_p: args.min_p,
+        typ_p: args.typical,
+        temp: args.temp,
+        penalty_last_n: usize::try_from(args.repeat_last_n).unwrap_or(n_ctx),
+        penalty_repeat: args.repeat_penalty,
+        penalty_freq: args.frequency_penalty,
+        penalty_present: args.presence_penalty,
+        logit_bias,
+        samplers: args.samplers.0.clone(),
+    };
+    Ok(params.build()?)
+}

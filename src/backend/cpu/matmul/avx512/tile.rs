@@ -1,0 +1,261 @@
+//! Many columns: 32 rows at a time are unpacked into a tile of interleaved bytes and multiplied
+//! with all columns.
+//!
+//! A tile covers `PANEL` values of k. For each 32 of them it holds eight steps of four k, each
+//! step being two vectors (rows 0..16, rows 16..32) whose 32-bit lanes are a row's four quants,
+//! and then two pairs of f32 vectors: the scales, and the minima or the second halves' scales.
+//! `vpdpbusd` multiplies a vector with four quants of one column, broadcast from memory, so a sum
+//! holds 16 rows of one column and nothing is ever added across lanes.
+//!
+//! Types with an offset are stored with offset 128: its part, `-128 * sum(q)`, is what the integer
+//! sums begin with.
+
+use std::arch::x86_64::*;
+
+use super::super::Job;
+use super::super::act::{B16, B32, BLOCK, Columns, D, GROUP, GROUP_BYTES, S};
+use super::Quant;
+
+/// Rows of a tile.
+const ROWS: usize = 32;
+/// Values of k in a tile: keeps it in the L2 cache.
+const PANEL: usize = 2048;
+/// The most columns of one pass: 2 x 6 integer and 2 x 6 float sums leave registers for operands.
+const COLS: usize = 6;
+/// Bytes of 32 k: quants, then scales.
+const STEP: usize = ROWS * BLOCK + 4 * 64;
+const STAGE: usize = 16 * (GROUP + 64);
+/// Bytes of a tile and of the stage that unpacking writes first.
+pub(in super::super) const SCRATCH: usize = PANEL / BLOCK * STEP + STAGE;
+
+/// # Safety
+/// As [`super::matmul`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+pub(super) unsafe fn rows<Q: Quant>(job: &Job) {
+    let group_bytes = GROUP / Q::BLOCK_LEN * Q::BLOCK_BYTES;
+    for r in (0..job.rows).step_by(ROWS) {
+        let live = ROWS.min(job.rows - r);
+        let mut k0 = 0;
+        while k0 == 0 || k0 < job.k {
+            let len = PANEL.min(job.k - k0);
+            // SAFETY: rows r..r + live and k0..k0 + len are inside the weights, the tile inside
+            // the scratch, the columns inside activations and dst.
+            unsafe {
+                let w = job.w.add(r * job.w_stride + k0 / GROUP * group_bytes);
+                pack::<Q>(job, w, live, len);
+                let passes = job.n.div_ceil(COLS);
+                let mut t = 0;
+                for pass in 0..passes {
+                    // Passes of equal width, the wider ones first.
+                    let c = (job.n - t).div_ceil(passes - pass);
+                    match c {
+                        1 => columns::<Q, 1>(job, r, live, t, k0, len),
+                        2 => columns::<Q, 2>(job, r, live, t, k0, len),
+                        3 => columns::<Q, 3>(job, r, live, t, k0, len),
+                        4 => columns::<Q, 4>(job, r, live, t, k0, len),
+                        5 => columns::<Q, 5>(job, r, live, t, k0, len),
+                        _ => columns::<Q, 6>(job, r, live, t, k0, len),
+                    }
+                    t += c;
+                }
+            }
+            k0 += PANEL;
+        }
+    }
+}
+
+/// Unpacks `len` values of `live` rows at `w` into the tile. Rows beyond repeat the last one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+unsafe fn pack<Q: Quant>(job: &Job, w: *const u8, live: usize, len: usize) {
+    let group_bytes = GROUP / Q::BLOCK_LEN * Q::BLOCK_BYTES;
+    let to_128 = _mm512_set1_epi8(if Q::OFFSET == 0 { 0 } else { (128 - Q::OFFSET) as i8 });
+    // SAFETY: groups stay within the rows; tile and stage are parts of the scratch. A last group
+    // that is not whole writes only steps of its live blocks.
+    unsafe {
+        let stage = job.scratch.add(PANEL / BLOCK * STEP);
+        for g in 0..len.div_ceil(GROUP) {
+            let blocks = (GROUP / BLOCK).min(len / BLOCK - g * (GROUP / BLOCK));
+            let units = blocks.div_ceil(2);
+            let n = blocks * BLOCK / Q::BLOCK_LEN;
+            for half in 0..2 {
+                for i in 0..16 {
+                    let row = (half * 16 + i).min(live - 1);
+                    let group = Q::group(w.add(row * job.w_stride + g * group_bytes), n);
+                    for (u, &q) in group.w.iter().enumerate() {
+                        let q = _mm512_add_epi8(q, to_128);
+                        _mm512_store_si512(stage.add((u * 16 + i) * 64).cast(), q);
+                    }
+                    _mm512_store_ps(stage.add((4 * 16 + i) * 64).cast(), group.s);
+                }
+                let tile = job.scratch.add(g * (GROUP / BLOCK) * STEP + half * 64);
+                for u in 0..units {
+                    let steps = transposed(stage.add(u * 16 * 64));
+                    for (i, &v) in steps.iter().enumerate().take(if 2 * u + 1 < blocks { 16 } else { 8 }) {
+                        let to = tile.add((2 * u + i / 8) * STEP + i % 8 * 128);
+                        _mm512_store_si512(to.cast(), v);
+                    }
+                }
+                let scales = transposed(stage.add(4 * 16 * 64));
+                for b in 0..blocks {
+                    let to = tile.add(b * STEP + ROWS * BLOCK);
+                    let (first, second) =
+                        if Q::HALF { (scales[2 * b], scales[2 * b + 1]) } else { (scales[b], scales[8 + b]) };
+                    _mm512_store_si512(to.cast(), first);
+                    _mm512_store_si512(to.add(128).cast(), second);
+                }
+            }
+        }
+    }
+}
+
+/// The 16 x 16 matrix of 32-bit elements at `p`, transposed.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+unsafe fn transposed(p: *const u8) -> [__m512i; 16] {
+    // SAFETY: 1024 bytes at p.
+    let x: [__m512i; 16] = std::array::from_fn(|i| unsafe { _mm512_load_si512(p.add(i * 64).cast()) });
+    let mut y = x;
+    // In each 128-bit lane: 2 x 2, then 4 x 4.
+    for i in 0..8 {
+        y[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
+        y[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
+    }
+    let mut z = y;
+    for i in 0..4 {
+        z[4 * i] = _mm512_unpacklo_epi64(y[4 * i], y[4 * i + 2]);
+        z[4 * i + 1] = _mm512_unpackhi_epi64(y[4 * i], y[4 * i + 2]);
+        z[4 * i + 2] = _mm512_unpacklo_epi64(y[4 * i + 1], y[4 * i + 3]);
+        z[4 * i + 3] = _mm512_unpackhi_epi64(y[4 * i + 1], y[4 * i + 3]);
+    }
+    // Lane l of z[4 i + j] is column 4 l + j of rows 4 i..4 i + 4: transpose the lanes.
+    for j in 0..4 {
+        let a = _mm512_shuffle_i32x4::<0x44>(z[j], z[4 + j]);
+        let b = _mm512_shuffle_i32x4::<0xee>(z[j], z[4 + j]);
+        let c = _mm512_shuffle_i32x4::<0x44>(z[8 + j], z[12 + j]);
+        let d = _mm512_shuffle_i32x4::<0xee>(z[8 + j], z[12 + j]);
+        y[j] = _mm512_shuffle_i32x4::<0x88>(a, c);
+        y[4 + j] = _mm512_shuffle_i32x4::<0xdd>(a, c);
+        y[8 + j] = _mm512_shuffle_i32x4::<0x88>(b, d);
+        y[12 + j] = _mm512_shuffle_i32x4::<0xdd>(b, d);
+    }
+    y
+}
+
+/// `C` columns from `t` on, times the tile.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+unsafe fn columns<Q: Quant, const C: usize>(
+    job: &Job,
+    r: usize,
+    live: usize,
+    t: usize,
+    k0: usize,
+    len: usize,
+) {
+    // SAFETY: `len` values from k0 of C activation rows from t, `len / 32` steps of the tile,
+    // and the live rows of C columns of dst.
+    unsafe {
+        let mut x =
+            Columns { first: job.x.add(t * job.x_stride + k0 / GROUP * GROUP_BYTES), stride: job.x_stride };
+        let mut acc = [[_mm512_setzero_ps(); 2]; C];
+        let mut tile = job.scratch.cast_const();
+        let mut left = len / BLOCK;
+        while left > 0 {
+            let blocks = left.min(GROUP / BLOCK);
+            for b in 0..blocks {
+                let scales = tile.add(ROWS * BLOCK);
+                if Q::HALF {
+                    for half in 0..2 {
+                        let mut sum = start::<Q, C>(x, B16 + b * 8 + half * 4);
+                        for i in half * 4..half * 4 + 4 {
+                            multiply(&mut sum, tile.add(i * 128), x, b * BLOCK + i * 4);
+                        }
+                        scale(&mut acc, &sum, scales.add(half * 128), x, D + b * 4);
+                    }
+                } else {
+                    let mut sum = start::<Q, C>(x, B32 + b * 4);
+                    for i in 0..8 {
+                        multiply(&mut sum, tile.add(i * 128), x, b * BLOCK + i * 4);
+                    }
+                    scale(&mut acc, &sum, scales, x, D + b * 4);
+                    if Q::OFFSET == 0 {
+                        let m0 = _mm512_load_ps(scales.add(128).cast());
+                        let m1 = _mm512_load_ps(scales.add(192).cast());
+                        for c in 0..C {
+                            let s = _mm512_set1_ps(x.float(c, S + b * 4));
+                            acc[c][0] = _mm512_fnmadd_ps(m0, s, acc[c][0]);
+                            acc[c][1] = _mm512_fnmadd_ps(m1, s, acc[c][1]);
+                        }
+                    }
+                }
+                tile = tile.add(STEP);
+            }
+            x.first = x.first.add(GROUP_BYTES);
+            left -= blocks;
+        }
+        let masks = [((1u32 << live.min(16)) - 1) as u16, ((1u32 << live.saturating_sub(16)) - 1) as u16];
+        for c in 0..C {
+            for h in 0..2 {
+                let to = job.dst.wrapping_add((t + c) * job.dst_stride + r + h * 16);
+                let mut v = acc[c][h];
+                if k0 > 0 {
+                    v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(masks[h], to));
+                }
+                _mm512_mask_storeu_ps(to, masks[h], v);
+            }
+        }
+    }
+}
+
+/// Integer sums that begin with the offset's part, at `at` of each group.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn start<Q: Quant, const C: usize>(x: Columns, at: usize) -> [[__m512i; 2]; C] {
+    let mut sum = [[_mm512_setzero_si512(); 2]; C];
+    if Q::OFFSET != 0 {
+        for c in 0..C {
+            // SAFETY: an i32 of the group.
+            sum[c] = [_mm512_set1_epi32(unsafe { x.int(c, at) }); 2];
+        }
+    }
+    sum
+}
+
+/// Four values of k, at `at` of each group.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn multiply<const C: usize>(sum: &mut [[__m512i; 2]; C], w: *const u8, x: Columns, at: usize) {
+    // SAFETY: two vectors at w, four quants in each group.
+    unsafe {
+        let w0 = _mm512_load_si512(w.cast());
+        let w1 = _mm512_load_si512(w.add(64).cast());
+        for c in 0..C {
+            let q = _mm512_set1_epi32(x.int(c, at));
+            sum[c][0] = _mm512_dpbusd_epi32(sum[c][0], w0, q);
+            sum[c][1] = _mm512_dpbusd_epi32(sum[c][1], w1, q);
+        }
+    }
+}
+
+/// Adds integer sums to `acc`, times weight scales at `s` and activation scales at `d`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn scale<const C: usize>(
+    acc: &mut [[__m512; 2]; C],
+    sum: &[[__m512i; 2]; C],
+    s: *const u8,
+    x: Columns,
+    d: usize,
+) {
+    // SAFETY: two vectors at s, an f32 in each group.
+    unsafe {
+        let s0 = _mm512_load_ps(s.cast());
+        let s1 = _mm512_load_ps(s.add(64).cast());
+        for c in 0..C {
+            let d = _mm512_set1_ps(x.float(c, d));
+            acc[c][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[c][0]), _mm512_mul_ps(s0, d), acc[c][0]);
+            acc[c][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[c][1]), _mm512_mul_ps(s1, d), acc[c][1]);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Rotary positions: a table of angles per position, and the rotation of heads by a row of it.
+//!
+//! Pair `i` of `n_rot / 2` turns by `pos / f_i * freq_base^(-2 i / n_rot)`, `f_i` its frequency
+//! factor (1 without any), times `freq_scale` as far as the position is interpolated. YaRN
+//! (arXiv:2309.00071, as llama.cpp parametrises it) blends from extrapolation at high frequencies
+//! to interpolation at low ones and scales the magnitude by `1 + 0.1 ln(1 / freq_scale)`.
+//!
+//! Angles are f64 until they have become a cosine and a sine, so the error of a table entry stays
+//! below 1e-6 of its magnitude at any position.
+
+use crate::graph::{RopeParams, RopeStyle};
+use half::f16;
+
+use super::simd::{Elem, MAX_LANES, Simd, StoreElem};
+
+/// Cosine and sine of each pair's angle at each position: `out: [pos.len()][n_rot]`, the two
+/// interleaved. `freq_factors`, where given, holds `n_rot / 2` divisors of the frequencies.
+///
+/// Meant for one call per micro-batch: it takes no instruction set and works in f64.
+///
+/// # Panics
+/// If a slice has another length than said, or `n_rot` is odd.
+pub fn rope_table(pos: &[i32], params: &RopeParams, freq_factors: Option<&[f32]>, out: &mut [f32]) {
+    let n_rot = params.n_rot;
+    assert!(n_rot.is_multiple_of(2), "n_rot must be even");
+    assert_eq!(out.len(), pos.len() * n_rot, "table size");
+    assert!(freq_factors.is_none_or(|f| f.len() >= n_rot / 2), "too few frequency factors");
+    if n_rot == 0 {
+        return;
+    }
+
+    let scale = f64::from(params.freq_scale);
+    let yarn = params.ext_factor != 0.0;
+    let (low, high) = if yarn { yarn_bounds(params) } else { (0.0, 0.0) };
+    let mut magnitude = f64::from(params.attn_factor);
+    if yarn {
+        magnitude *= 1.0 + 0.1 * (1.0 / scale).ln();
+    }
+    let ratio = f64::from(params.freq_base).powf(-2.0 / n_rot as f64);
+    // Pair by pair, so that what depends only on the pair is computed once.
+    let mut frequency = 1.0f64;
+    for i in 0..n_rot / 2 {
+        let per_position = frequency / freq_factors.map_or(1.0, |f| f64::from(f[i]));
+        let mut factor = scale;
+        if yarn {
+            let ramp = 1.0 - ((i as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+            let mix = ramp * f64::from(params.ext_factor);
+            factor = scale * (1.0 - mix) + mix;
+        }
+        for (&p, row) in pos.iter().zip(out.chunks_exact_mut(n_rot)) {
+            let (sin, cos) = (f64::from(p) * per_position * factor).sin_cos();
+            row[2 * i] = (cos * magnitude) as f32;
+            row[2 * i + 1] = (sin * magnitude) as f32;
+        }
+        frequency *= ratio;
+    }
+}
+
+/// The pairs between which YaRN blends: those that turn `beta_fast` and `beta_slow` times over
+/// the original context. In f32, as models are run elsewhere: the bounds are rounded to whole
+/// pairs, and another precision could round to another pair.
+fn yarn_bounds(params: &RopeParams) -> (f64, f64) {
+    let n_rot = params.n_rot as f32;
+    let pair = |rotations: f32| {
+        n_rot * (params.n_ctx_orig as f32 / (rotations * 2.0 * std::f32::consts::PI)).ln()
+            / (2.0 * params.freq_base.ln())
+    };
+    let low = pair(params.beta_fast).floor().max(0.0);
+    let high = pair(params.beta_slow).ceil().min(n_rot - 1.0);
+    (f64::from(low), f64::from(high))
+}
+
+by_isa! {
+    /// Rotates one token's heads, `dst, src: [n_head][head_dim]`, by a row of the table,
+    /// `table: [n_rot]`. Elements of a head from `n_rot` on are copied.
+    pub unsafe fn rope(
+        style: RopeStyle, dst: *mut f32, src: *const f32, table: *const f32,
+        n_head: usize, head_dim: usize, n_rot: usize,
+    ) = rope_body<f32>
+}
+by_isa! {
+    /// [`rope`] over f16: for keys that move within the cache.
+    pub unsafe fn rope_f16(
+        style: RopeStyle, dst: *mut f16, src: *const f16, table: *const f32,
+        n_head: usize, head_dim: usize, n_rot: usize,
+    ) = rope_body<f16>
+}
+
+#[inline(always)]
+unsafe fn rope_body<S: Simd, E: StoreElem>(
+    style: RopeStyle,
+    dst: *mut E,
+    src: *const E,
+    table: *const f32,
+    n_head: usize,
+    head_dim: usize,
+    n_rot: usize,
+) {
+    debug_assert!(n_rot <= head_dim && n_rot.is_multiple_of(2));
+    for h in 0..n_head {
+        // SAFETY: heads are `head_dim` apart and `n_rot <= head_dim`.
+        unsafe {
+            let (dst, src) = (dst.add(h * head_dim), src.add(h * head_dim));
+            match style {
+                RopeStyle::Norm => neighbours::<S, E>(dst, src, table, n_rot),
+                RopeStyle::Neox => halves::<S, E>(dst, src, table, n_rot),
+            }
+            if !std::ptr::eq(dst, src) {
+                std::ptr::copy_nonoverlapping(src.add(n_rot), dst.add(n_rot), head_dim - n_rot);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn neighbours<S: Simd, E: StoreElem>(dst: *mut E, src: *const E, table: *const f32, n_rot: usize) {
+    let mut i = 0;
+    // SAFETY: every access is below `n_rot`.
+    unsafe {
+        while i < n_rot {
+            let n = n_rot - i;
+            let (x, t) = if n >= S::N {
+                (E::load::<S>(src.add(i)), S::load(table.add(i)))
+            } else {
+                (E::load_part::<S>(src.add(i), n), f32::load_part::<S>(table.add(i), n))
+            };
+            let turned = S::mul(S::swap_pairs(x), S::dup_odd(t));
+            let y = S::fmaddsub(x, S::dup_even(t), turned);
+            if n >= S::N {
+                E::store::<S>(dst.add(i), y)
+            } else {
+                E::store_part::<S>(dst.add(i), y, n)
+            }
+            i += S::N;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn halves<S: Simd, E: StoreElem>(dst: *mut E, src: *const E, table: *const f32, n_rot: usize) {
+    let half = n_rot / 2;
+    let mut i = 0;
+    // SAFETY: `i + n` elements of each half and twice as many of the table are below `n_rot`.
+    unsafe {
+        while i < half {
+            let n = (half - i).min(S::N);
+            let whole = n == S::N;
+            let (x0, x1, cos, sin);
+            if whole {
+                x0 = E::load::<S>(src.add(i));
+                x1 = E::load::<S>(src.add(half + i));
+                let t = table.add(2 * i);
+                (cos, sin) = S::deinterleave(S::load(t), S::load(t.add(S::N)));
+            } else {
+                x0 = E::load_part::<S>(src.add(i), n);
+                x1 = E::load_part::<S>(src.add(half + i), n);
+                let mut t = [0f32; 2 * MAX_LANES];
+                std::ptr::copy_nonoverlapping(table.add(2 * i), t.as_mut_ptr(), 2 * n);
+                (cos, sin) = S::deinterleave(S::load(t.as_ptr()), S::load(t.as_ptr().add(S::N)));
+            }
+            let y0 = S::sub(S::mul(x0, cos), S::mul(x1, sin));
+            let y1 = S::fma(x0, sin, S::mul(x1, cos));
+            if whole {
+                E::store::<S>(dst.add(i), y0);
+                E::store::<S>(dst.add(half + i), y1);
+            } else {
+                E::store_part::<S>(dst.add(i), y0, n);
+                E::store_part::<S>(dst.add(half + i), y1, n);
+            }
+            i += S::N;
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The seam between what a model computes and what computes it.
+//!
+//! A [`Backend`] takes the weights of a model once ([`Backend::bind`]) and opens a [`Session`] for
+//! each context: the KV cache, the arena, the threads or streams, and the compiled graphs.
+//! Model code builds graphs and never asks which backend runs them.
+
+pub mod cpu;
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::gguf;
+use crate::graph::passes::Packing;
+use crate::graph::{Graph, WeightId};
+use crate::quant::GgmlType;
+
+/// The weights of a model, bound to a backend. Immutable; shared by all contexts of the model.
+pub trait Weights: Send + Sync {
+    /// Bytes held besides the mapped file.
+    fn resident_bytes(&self) -> usize;
+    /// For the session of the same backend to find its own type again.
+    fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync>;
+}
+
+/// Heads of one layer's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvLayer {
+    /// Key and value heads.
+    pub n_head_kv: usize,
+    /// Elements of a key head.
+    pub head_dim_k: usize,
+    /// Elements of a value head.
+    pub head_dim_v: usize,
+}
+
+/// The KV cache of a context. Each half of a layer is `[n_head_kv][n_cells][head_dim]`.
+#[derive(Clone, Debug)]
+pub struct KvSpec {
+    /// The layers, in order.
+    pub layers: Vec<KvLayer>,
+    /// Cells of each layer, a multiple of 64.
+    pub n_cells: usize,
+    /// Type of the keys.
+    pub type_k: GgmlType,
+    /// Type of the values.
+    pub type_v: GgmlType,
+}
+
+/// What a session is opened for.
+#[derive(Clone, Debug)]
+pub struct SessionSpec {
+    /// The KV cache, allocated at once.
+    pub kv: KvSpec,
+    /// Threads for a single token.
+    pub n_threads: usize,
+    /// Threads for micro-batches.
+    pub n_threads_batch: usize,
+}
+
+/// The fixed input buffers of a run, filled by the context. Buffers are as large as the largest
+/// graph needs; the counts say how much of them a run uses.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// `[n_tokens]`: token ids.
+    pub tokens: Vec<i32>,
+    /// `[n_tokens]`: positions.
+    pub positions: Vec<i32>,
+    /// `[n_tokens]`: KV cells to write.
+    pub cells: Vec<i32>,
+    /// `[n_tokens][n_cells / 64]`: bit `c % 64` of word `c / 64` says that the token sees cell `c`.
+    pub mask: Vec<u64>,
+    /// `[n_outputs]`: rows of the micro-batch whose logits are wanted.
+    pub output_ids: Vec<i32>,
+    /// `[n_cells]`: positions by which keys move; used by the shift graph only.
+    pub cell_shift: Vec<i32>,
+    /// Tokens of this run.
+    pub n_tokens: usize,
+    /// Rows of logits of this run.
+    pub n_outputs: usize,
+    /// Cells up to the last one in use.
+    pub n_kv: usize,
+}
+
+/// A graph compiled by a session, to be run by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramId(pub usize);
+
+/// Asked between pieces of work whether to stop.
+pub type AbortCheck<'a> = &'a mut dyn FnMut() -> bool;
+
+/// A place to compute.
+pub trait Backend: Send + Sync {
+    /// A short name: "cpu".
+    fn name(&self) -> &'static str;
+    /// What it runs on, in words for a person: processor and instruction set.
+    fn description(&self) -> String;
+    /// Takes the tensors `weights` of `file` (a [`WeightId`] is an index into
+    /// [`gguf::File::tensors`]). `progress` is called with the share done, 0 to 1; `false` cancels.
+    fn bind(
+        &self,
+        file: &Arc<gguf::File>,
+        weights: &[WeightId],
+        progress: &mut dyn FnMut(f32) -> bool,
+    ) -> Result<Arc<dyn Weights>>;
+    /// Opens a session over weights that this backend bound.
+    fn session(&self, weights: &Arc<dyn Weights>, spec: &SessionSpec) -> Result<Box<dyn Session>>;
+}
+
+/// The working state of one context on a backend.
+pub trait Session: Send {
+    /// How this backend wants activations packed.
+    fn packing(&self) -> &dyn Packing;
+    /// Compiles an optimised graph. Done once per shape; may allocate.
+    fn compile(&mut self, graph: &Graph) -> Result<ProgramId>;
+    /// Runs a compiled graph. Allocates nothing.
+    fn run(&mut self, program: ProgramId, inputs: &Inputs, abort: Option<AbortCheck<'_>>) -> Result<()>;
+    /// The first root of the last run: `[n_outputs][n_vocab]` logits.
+    fn output(&self) -> &[f32];
+    /// Changes the number of threads, where that means something.
+    fn set_threads(&mut self, n_threads: usize, n_threads_batch: usize) -> Result<()>;
+    /// Bytes of the KV cache and of the arena.
+    fn memory(&self) -> SessionMemory;
+}
+
+/// What a session has allocated, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionMemory {
+    /// KV cache.
+    pub kv: usize,
+    /// Arena and scratch.
+    pub compute: usize,
+}

@@ -1,0 +1,473 @@
+//! A context: the state of a conversation with a model, and [`Context::decode`], which runs it on.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backend::{AbortCheck, Inputs, KvLayer, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
+use crate::batch::Batch;
+use crate::graph::{Graph, passes};
+use crate::kv::{Cells, MAX_SEQ, Pos, SeqId};
+use crate::log::{Log, info};
+use crate::model::arch::GraphSpec;
+use crate::model::{Compute, Model};
+use crate::quant::GgmlType;
+use crate::{Error, Result, counters};
+
+/// How to make a context.
+#[derive(Clone)]
+pub struct ContextParams {
+    /// Cells of the KV cache, shared by all sequences; 0 takes the model's training context.
+    pub n_ctx: usize,
+    /// Most tokens of one [`Context::decode`].
+    pub n_batch: usize,
+    /// Most tokens that are computed at a time.
+    pub n_ubatch: usize,
+    /// Sequences, 1 to [`MAX_SEQ`].
+    pub n_seq_max: usize,
+    /// Threads that compute a single token; 0 takes the processors available to the process.
+    pub n_threads: usize,
+    /// Threads that compute a micro-batch; 0 takes the processors available to the process.
+    pub n_threads_batch: usize,
+    /// Type of the cached keys: F16 or F32.
+    pub type_k: GgmlType,
+    /// Type of the cached values: F16 or F32.
+    pub type_v: GgmlType,
+    /// Where log lines go.
+    pub log: Log,
+}
+
+impl Default for ContextParams {
+    fn default() -> Self {
+        ContextParams {
+            n_ctx: 0,
+            n_batch: 2048,
+            n_ubatch: 512,
+            n_seq_max: 1,
+            n_threads: 0,
+            n_threads_batch: 0,
+            type_k: GgmlType::F16,
+            type_v: GgmlType::F16,
+            log: Log::default(),
+        }
+    }
+}
+
+/// Work done since the context was made or [`Context::reset_perf`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Perf {
+    /// Tokens decoded in batches of more than one.
+    pub n_prompt: usize,
+    /// Time that took.
+    pub prompt: Duration,
+    /// Tokens decoded one at a time.
+    pub n_eval: usize,
+    /// Time that took.
+    pub eval: Duration,
+}
+
+/// Asked now and then during a decode, on the thread that called it; `true` stops the decode.
+pub type AbortFn = Box<dyn FnMut() -> bool + Send>;
+
+/// The state of one or more sequences over a model. Used by one thread at a time.
+pub struct Context {
+    model: Arc<Model>,
+    params: ContextParams,
+    cells: Cells,
+    session: Box<dyn Session>,
+    inputs: Inputs,
+    programs: HashMap<(usize, usize), ProgramId>,
+    shift_program: Option<ProgramId>,
+    /// Logits of the last decode, `[n_outputs][n_vocab]`.
+    logits: Vec<f32>,
+    /// For each token of the last batch, its row of logits.
+    rows: Vec<Option<u32>>,
+    n_outputs: usize,
+    /// Cells taken by the decode under way.
+    placed: Vec<usize>,
+    /// Per sequence, the position its next token must have; [`UNKNOWN`] until looked up.
+    next_pos: Vec<Pos>,
+    abort: Option<AbortFn>,
+    perf: Perf,
+}
+
+/// In `next_pos`: not looked up in this decode.
+const UNKNOWN: Pos = Pos::MIN;
+
+fn spec(params: &ContextParams, n_tokens: usize, n_outputs: usize) -> GraphSpec {
+    let n_cells = params.n_ctx.next_multiple_of(64);
+    GraphSpec { n_tokens, n_outputs, n_cells, type_k: params.type_k, type_v: params.type_v }
+}
+
+impl Context {
+    /// A context over `model`. The KV cache is allocated here, once.
+    pub fn new(model: Arc<Model>, params: ContextParams) -> Result<Context> {
+        let compute = model.compute()?;
+        let params = checked(params, compute)?;
+        let hp = &compute.hparams;
+        let layer = |il: usize| KvLayer {
+            n_head_kv: hp.n_head_kv[il],
+            head_dim_k: hp.head_dim_k,
+            head_dim_v: hp.head_dim_v,
+        };
+        let n_cells = params.n_ctx.next_multiple_of(64);
+        let kv = KvSpec {
+            layers: (0..hp.n_layer).map(layer).collect(),
+            n_cells,
+            type_k: params.type_k,
+            type_v: params.type_v,
+        };
+        let session_spec =
+            SessionSpec { kv, n_threads: params.n_threads, n_threads_batch: params.n_threads_batch };
+        let session = compute.backend.session(&compute.weights, &session_spec)?;
+        let n = params.n_ubatch;
+        let inputs = Inputs {
+            tokens: vec![0; n],
+            positions: vec![0; n],
+            cells: vec![0; n],
+            mask: vec![0; n * n_cells / 64],
+            output_ids: vec![0; n],
+            cell_shift: vec![0; n_cells],
+            ..Inputs::default()
+        };
+        let mib = session.memory().kv as f64 / (1 << 20) as f64;
+        info!(params.log, "KV cache: {} cells, {mib:.1} MiB", params.n_ctx);
+        Ok(Context {
+            cells: Cells::new(params.n_ctx, params.n_seq_max),
+            session,
+            inputs,
+            programs: HashMap::new(),
+            shift_program: None,
+            logits: Vec::new(),
+            rows: Vec::with_capacity(params.n_batch),
+            n_outputs: 0,
+            placed: Vec::with_capacity(params.n_batch),
+            next_pos: vec![UNKNOWN; params.n_seq_max],
+            abort: None,
+            perf: Perf::default(),
+            model,
+            params,
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The parameters in force, with defaults resolved.
+    pub fn params(&self) -> &ContextParams {
+        &self.params
+    }
+
+    /// What is in the KV cache.
+    pub fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
+    /// What the session has allocated.
+    pub fn memory(&self) -> SessionMemory {
+        self.session.memory()
+    }
+
+    /// Work done so far.
+    pub fn perf(&self) -> Perf {
+        self.perf
+    }
+
+    /// Sets the work done to zero.
+    pub fn reset_perf(&mut self) {
+        self.perf = Perf::default();
+    }
+
+    /// Sets or removes the function that can stop a decode.
+    pub fn set_abort(&mut self, abort: Option<AbortFn>) {
+        self.abort = abort;
+    }
+
+    /// Changes the number of threads; 0 takes the processors available to the process.
+    pub fn set_threads(&mut self, n_threads: usize, n_threads_batch: usize) -> Result<()> {
+        (self.params.n_threads, self.params.n_threads_batch) = (threads(n_threads), threads(n_threads_batch));
+        self.session.set_threads(self.params.n_threads, self.params.n_threads_batch)
+    }
+
+    /// Empties the KV cache.
+    pub fn clear(&mut self) {
+        self.cells.clear();
+    }
+
+    /// See [`Cells::seq_rm`].
+    pub fn seq_rm(&mut self, seq: SeqId, range: Range<Pos>) -> Result<()> {
+        self.cells.seq_rm(seq, range)
+    }
+
+    /// See [`Cells::seq_cp`].
+    pub fn seq_cp(&mut self, src: SeqId, dst: SeqId, range: Range<Pos>) -> Result<()> {
+        self.cells.seq_cp(src, dst, range)
+    }
+
+    /// See [`Cells::seq_keep`].
+    pub fn seq_keep(&mut self, seq: SeqId) -> Result<()> {
+        self.cells.seq_keep(seq)
+    }
+
+    /// See [`Cells::seq_add`].
+    pub fn seq_add(&mut self, seq: SeqId, range: Range<Pos>, delta: Pos) -> Result<()> {
+        self.cells.seq_add(seq, range, delta)
+    }
+
+    /// Runs the tokens of `batch` through the model, in micro-batches, and keeps the wanted logits.
+    ///
+    /// The tokens of a sequence must have consecutive positions that go on where the sequence ends
+    /// in the cache. After an error the cache is as it was before the call.
+    pub fn decode(&mut self, batch: &Batch) -> Result<()> {
+        let start = Instant::now();
+        self.n_outputs = 0;
+        self.rows.clear();
+        self.check(batch)?;
+        if batch.len() > self.cells.n_free() {
+            return Err(Error::KvFull(format!(
+                "the KV cache is full: {} of {} cells are in use and the batch has {} tokens; remove tokens \
+                 (seq_rm), or make the context larger (n_ctx)",
+                self.cells.n_used(),
+                self.cells.len(),
+                batch.len()
+            )));
+        }
+        self.reserve_outputs(batch)?;
+        self.placed.clear();
+        if let Err(e) = self.run_batch(batch) {
+            for &cell in &self.placed {
+                self.cells.unplace(cell);
+            }
+            self.rows.clear();
+            self.n_outputs = 0;
+            return Err(e);
+        }
+        let (n, time) = match batch.len() {
+            1 => (&mut self.perf.n_eval, &mut self.perf.eval),
+            _ => (&mut self.perf.n_prompt, &mut self.perf.prompt),
+        };
+        *n += batch.len();
+        *time += start.elapsed();
+        Ok(())
+    }
+
+    /// The logits of token `i` of the last batch; negative counts from the last wanted row.
+    pub fn logits(&self, i: i32) -> Result<&[f32]> {
+        let row = if i < 0 {
+            self.n_outputs.checked_sub(i.unsigned_abs() as usize)
+        } else {
+            self.rows.get(i as usize).copied().flatten().map(|r| r as usize)
+        };
+        let n_vocab = self.n_vocab();
+        row.and_then(|r| self.logits.get(r * n_vocab..(r + 1) * n_vocab)).ok_or_else(|| {
+            Error::InvalidArgument(format!(
+                "no logits for token {i}: the last decode had {} tokens, {} of them with logits wanted",
+                self.rows.len(),
+                self.n_outputs
+            ))
+        })
+    }
+
+    /// The logits of all wanted tokens of the last batch, `[n_outputs][n_vocab]`.
+    pub fn all_logits(&self) -> &[f32] {
+        &self.logits[..self.n_outputs * self.n_vocab()]
+    }
+
+    /// Rows of the embedding table: the length of a row of logits.
+    pub fn n_vocab(&self) -> usize {
+        self.model.hparams().map_or(0, |hp| hp.n_vocab)
+    }
+
+    fn check(&mut self, batch: &Batch) -> Result<()> {
+        let invalid = |m: String| Err(Error::InvalidArgument(m));
+        if batch.is_empty() {
+            return invalid("the batch is empty".into());
+        }
+        if batch.len() > self.params.n_batch {
+            return invalid(format!(
+                "the batch has {} tokens; the context takes {} at a time (n_batch)",
+                batch.len(),
+                self.params.n_batch
+            ));
+        }
+        self.next_pos.fill(UNKNOWN);
+        for i in 0..batch.len() {
+            let t = batch.get(i);
+            if t.token < 0 || t.token as usize >= self.n_vocab() {
+                let n_vocab = self.n_vocab();
+                return invalid(format!(
+                    "token {i} of the batch is {}, outside the vocabulary of {n_vocab}",
+                    t.token
+                ));
+            }
+            for &seq in t.seqs {
+                self.cells.check_seq(seq)?;
+                let next = &mut self.next_pos[seq as usize];
+                if *next == UNKNOWN {
+                    *next = match self.cells.seq_range(seq)? {
+                        Some((_, max)) => max.saturating_add(1),
+                        None => t.pos,
+                    };
+                }
+                if t.pos != *next || t.pos < 0 || t.pos == Pos::MAX {
+                    return invalid(format!(
+                        "token {i} of the batch has position {} in sequence {seq}; expected {}",
+                        t.pos,
+                        (*next).max(0)
+                    ));
+                }
+                *next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room for the logits of `batch`, and numbers their rows.
+    fn reserve_outputs(&mut self, batch: &Batch) -> Result<()> {
+        let mut n = 0;
+        for i in 0..batch.len() {
+            let wanted = batch.get(i).logits;
+            self.rows.push(wanted.then_some(n));
+            n += u32::from(wanted);
+        }
+        let len = n as usize * self.n_vocab();
+        if len > self.logits.len() {
+            self.logits
+                .try_reserve_exact(len - self.logits.len())
+                .map_err(|_| Error::OutOfMemory(format!("no memory for {n} rows of logits")))?;
+            self.logits.resize(len, 0.0);
+        }
+        Ok(())
+    }
+
+    fn run_batch(&mut self, batch: &Batch) -> Result<()> {
+        if self.cells.has_shifts() {
+            self.shift_keys()?;
+        }
+        let n_ubatch = self.params.n_ubatch;
+        for first in (0..batch.len()).step_by(n_ubatch) {
+            self.run_ubatch(batch, first..(first + n_ubatch).min(batch.len()))?;
+        }
+        Ok(())
+    }
+
+    fn run_ubatch(&mut self, batch: &Batch, range: Range<usize>) -> Result<()> {
+        let inputs = &mut self.inputs;
+        let n_tokens = range.len();
+        let mut n_outputs = 0;
+        for (row, i) in range.clone().enumerate() {
+            let t = batch.get(i);
+            let cell =
+                self.cells.place(t.pos, t.seqs).ok_or_else(|| Error::Internal("no free cell".into()))?;
+            self.placed.push(cell);
+            inputs.tokens[row] = t.token;
+            inputs.positions[row] = t.pos;
+            inputs.cells[row] = cell as i32;
+            if t.logits {
+                inputs.output_ids[n_outputs] = row as i32;
+                n_outputs += 1;
+            }
+        }
+        let n_kv = self.cells.n_kv();
+        let words = self.params.n_ctx.div_ceil(64);
+        for (row, i) in range.enumerate() {
+            let t = batch.get(i);
+            self.cells.mask_row(t.seqs[0], t.pos, n_kv, &mut inputs.mask[row * words..(row + 1) * words]);
+        }
+        (inputs.n_tokens, inputs.n_outputs, inputs.n_kv) = (n_tokens, n_outputs, n_kv);
+
+        let program = self.program(n_tokens, n_outputs)?;
+        let abort = self.abort.as_mut().map(|a| &mut **a as AbortCheck<'_>);
+        self.session.run(program, &self.inputs, abort)?;
+
+        let n_vocab = self.n_vocab();
+        let to = self.n_outputs * n_vocab;
+        let len = n_outputs * n_vocab;
+        if len > 0 {
+            self.logits[to..to + len].copy_from_slice(&self.session.output()[..len]);
+        }
+        self.n_outputs += n_outputs;
+        Ok(())
+    }
+
+    /// The compiled graph for so many tokens and outputs. Capacities are powers of two, so that a
+    /// context compiles a handful of graphs in its life; the counts of a run are data.
+    fn program(&mut self, n_tokens: usize, n_outputs: usize) -> Result<ProgramId> {
+        let round = |n: usize| if n == 0 { 0 } else { n.next_power_of_two().min(self.params.n_ubatch) };
+        let key = (round(n_tokens), round(n_outputs));
+        if let Some(&program) = self.programs.get(&key) {
+            return Ok(program);
+        }
+        let compute = self.model.compute()?;
+        let graph =
+            compute.arch.graph(&compute.hparams, &compute.tensors, &spec(&self.params, key.0, key.1))?;
+        let program = compile(&mut *self.session, graph)?;
+        self.programs.insert(key, program);
+        Ok(program)
+    }
+
+    /// Rotates the cached keys whose positions have changed.
+    fn shift_keys(&mut self) -> Result<()> {
+        let program = match self.shift_program {
+            Some(p) => p,
+            None => {
+                let compute = self.model.compute()?;
+                let spec = spec(&self.params, 1, 0);
+                let graph = compute.arch.shift_graph(&compute.hparams, &compute.tensors, &spec)?;
+                *self.shift_program.insert(compile(&mut *self.session, graph)?)
+            }
+        };
+        let n_ctx = self.params.n_ctx;
+        self.cells.take_shifts(&mut self.inputs.cell_shift[..n_ctx]);
+        (self.inputs.n_tokens, self.inputs.n_outputs) = (0, 0);
+        self.inputs.n_kv = self.cells.n_kv();
+        // Not abortable: half-moved keys could not be put right.
+        self.session.run(program, &self.inputs, None)
+    }
+}
+
+fn compile(session: &mut dyn Session, graph: Graph) -> Result<ProgramId> {
+    counters::graph_build();
+    let graph = passes::optimise(graph, session.packing());
+    counters::graph_compile();
+    session.compile(&graph)
+}
+
+fn threads(n: usize) -> usize {
+    if n > 0 { n } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
+fn checked(mut p: ContextParams, compute: &Compute) -> Result<ContextParams> {
+    let invalid = |m: String| Err(Error::InvalidArgument(m));
+    if p.n_ctx == 0 {
+        p.n_ctx = compute.hparams.n_ctx_train;
+    }
+    if p.n_ctx > 1 << 26 {
+        return invalid(format!("n_ctx is {}; at most {} cells are possible", p.n_ctx, 1 << 26));
+    }
+    if p.n_batch == 0 || p.n_ubatch == 0 || p.n_batch > 1 << 20 {
+        return invalid(format!(
+            "n_batch is {} and n_ubatch {}; expected 1 to {}",
+            p.n_batch,
+            p.n_ubatch,
+            1 << 20
+        ));
+    }
+    p.n_ubatch = p.n_ubatch.min(p.n_batch);
+    if p.n_seq_max == 0 || p.n_seq_max > MAX_SEQ {
+        return invalid(format!("n_seq_max is {}; expected 1 to {MAX_SEQ}", p.n_seq_max));
+    }
+    for (name, ty) in [("type_k", p.type_k), ("type_v", p.type_v)] {
+        if !matches!(ty, GgmlType::F16 | GgmlType::F32) {
+            return Err(Error::Unsupported(format!("{name} is {}; supported are f16 and f32", ty.name())));
+        }
+    }
+    if p.n_threads > 512 || p.n_threads_batch > 512 {
+        return invalid("more than 512 threads".into());
+    }
+    (p.n_threads, p.n_threads_batch) = (threads(p.n_threads), threads(p.n_threads_batch));
+    Ok(p)
+}

@@ -1,0 +1,292 @@
+//! One validating walk over a shard: header, metadata, tensor table.
+//!
+//! Nothing in the file is trusted. A count is compared with the bytes that are left before
+//! anything is done with it, and memory grows only with entries that were really there.
+
+use std::ops::Range;
+
+use super::tensor::{self, TensorInfo};
+use super::value::{Array, Value, ValueType};
+use super::{DEFAULT_ALIGNMENT, KEY_ALIGNMENT, MAX_ARRAY_DEPTH, MAX_KEY_LEN, MIN_ALIGNMENT, prefix};
+use crate::quant::GgmlType;
+use crate::{Error, Result};
+
+/// One metadata entry: where its key and value lie in the shard.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub key: Range<usize>,
+    pub ty: ValueType,
+    /// For arrays: the element type and count; unused otherwise.
+    pub elem: ValueType,
+    pub len: usize,
+    /// The value's bytes; of an array, its elements.
+    pub data: Range<usize>,
+}
+
+/// What one walk over a shard finds.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub version: u32,
+    pub alignment: u64,
+    /// In file order.
+    pub entries: Vec<Entry>,
+    /// Indices into `entries`, sorted by key.
+    pub by_key: Vec<u32>,
+    /// In file order.
+    pub tensors: Vec<TensorInfo>,
+}
+
+impl Header {
+    /// The entry under `key`.
+    pub fn find(&self, bytes: &[u8], key: &str) -> Option<&Entry> {
+        let at = self
+            .by_key
+            .binary_search_by(|&i| bytes[self.entries[i as usize].key.clone()].cmp(key.as_bytes()))
+            .ok()?;
+        Some(&self.entries[self.by_key[at] as usize])
+    }
+}
+
+impl Entry {
+    /// The key and value; none only if the file was changed under the map.
+    pub fn read<'a>(&self, bytes: &'a [u8]) -> Option<(&'a str, Value<'a>)> {
+        let key = std::str::from_utf8(&bytes[self.key.clone()]).ok()?;
+        let data = &bytes[self.data.clone()];
+        let value = match self.ty {
+            ValueType::Array => Value::Array(Array { key, elem: self.elem, len: self.len, bytes: data }),
+            ty => Cursor::new(data).value(ty, key, 0).ok()?,
+        };
+        Some((key, value))
+    }
+}
+
+/// Walks shard number `shard`, whose bytes are `bytes`.
+pub(super) fn parse(bytes: &[u8], shard: u16) -> Result<Header> {
+    let mut c = Cursor::new(bytes);
+    let version = version(&mut c).map_err(|e| prefix("header", e))?;
+    let n_tensors = c.u64().map_err(|e| prefix("header: tensor count", e))?;
+    let n_entries = c.u64().map_err(|e| prefix("header: metadata count", e))?;
+    // Name length, dimension count, one dimension, type, offset.
+    c.count(n_tensors, 8 + 4 + 8 + 4 + 8).map_err(|e| prefix("header: tensor count", e))?;
+    // Key length, one byte of key, type, one byte of value.
+    c.count(n_entries, 8 + 1 + 4 + 1).map_err(|e| prefix("header: metadata count", e))?;
+
+    let mut entries = Vec::new();
+    for i in 0..n_entries {
+        entries.push(entry(&mut c, i)?);
+    }
+    let key = |i: u32| &bytes[entries[i as usize].key.clone()];
+    let by_key = sorted(entries.len(), "metadata entries", key)?;
+    if let Some(w) = by_key.windows(2).find(|w| key(w[0]) == key(w[1])) {
+        let key = String::from_utf8_lossy(key(w[0]));
+        return Err(Error::Format(format!("metadata key {key:?} occurs twice")));
+    }
+
+    let mut header = Header { version, alignment: DEFAULT_ALIGNMENT, entries, by_key, tensors: Vec::new() };
+    if let Some(entry) = header.find(bytes, KEY_ALIGNMENT) {
+        header.alignment = alignment(entry.read(bytes).map(|(_, v)| v))?;
+    }
+
+    let mut tensors = Vec::new();
+    for i in 0..n_tensors {
+        tensors.push(tensor_entry(&mut c, i, shard)?);
+    }
+    if !tensors.is_empty() {
+        let base = (c.pos as u64)
+            .checked_next_multiple_of(header.alignment)
+            .ok_or_else(|| Error::Format("tensor data: its start overflows".into()))?;
+        tensor::place(&mut tensors, base, header.alignment, bytes.len() as u64)?;
+    }
+    header.tensors = tensors;
+    Ok(header)
+}
+
+/// Indices `0..n` sorted by what `key` gives.
+pub(super) fn sorted<K: Ord>(n: usize, what: &str, key: impl Fn(u32) -> K) -> Result<Vec<u32>> {
+    let n = u32::try_from(n).map_err(|_| Error::Format(format!("{n} {what} are more than 2^32")))?;
+    let mut order: Vec<u32> = (0..n).collect();
+    order.sort_unstable_by_key(|&i| key(i));
+    Ok(order)
+}
+
+fn version(c: &mut Cursor) -> Result<u32> {
+    let magic = c.bytes(4)?;
+    if magic != super::MAGIC {
+        return Err(Error::Format(format!(
+            "not a GGUF file: it begins with \"{}\", not \"GGUF\"",
+            magic.escape_ascii()
+        )));
+    }
+    match c.u32()? {
+        v @ 2..=3 => Ok(v),
+        1 => Err(Error::Unsupported("GGUF version 1 is not supported: convert the model again".into())),
+        v if v & 0xffff == 0 && v != 0 => Err(Error::Unsupported(format!(
+            "this is a big-endian GGUF file (version {}); only little-endian files are supported",
+            v.swap_bytes()
+        ))),
+        v => Err(Error::Unsupported(format!("GGUF version {v} is not supported (2 and 3 are)"))),
+    }
+}
+
+fn entry(c: &mut Cursor, i: u64) -> Result<Entry> {
+    let nth = |e| prefix(format_args!("metadata entry {i}: key"), e);
+    let key = c.str().map_err(nth)?;
+    let key_at = c.pos - key.len()..c.pos;
+    if key.is_empty() || key.len() > MAX_KEY_LEN {
+        return Err(nth(Error::Format(format!("its length {} is outside 1..={MAX_KEY_LEN}", key.len()))));
+    }
+    entry_value(c, key, key_at).map_err(|e| prefix(format_args!("metadata key {key:?}"), e))
+}
+
+fn entry_value<'a>(c: &mut Cursor<'a>, name: &'a str, key: Range<usize>) -> Result<Entry> {
+    let ty = c.value_type()?;
+    let start = c.pos;
+    Ok(match c.value(ty, name, 0)? {
+        Value::Array(a) => Entry { key, ty, elem: a.elem, len: a.len, data: c.pos - a.bytes.len()..c.pos },
+        _ => Entry { key, ty, elem: ty, len: 0, data: start..c.pos },
+    })
+}
+
+/// Checks the value of `general.alignment`.
+pub(super) fn alignment(value: Option<Value>) -> Result<u64> {
+    match value {
+        Some(Value::U32(v)) if v.is_power_of_two() && v >= MIN_ALIGNMENT => Ok(v.into()),
+        Some(Value::U32(v)) => Err(Error::Format(format!(
+            "metadata key {KEY_ALIGNMENT:?} is {v}, want a power of two of at least {MIN_ALIGNMENT}"
+        ))),
+        v => Err(Error::Format(format!(
+            "metadata key {KEY_ALIGNMENT:?} is {}, want u32",
+            v.map_or("unreadable", |v| v.ty().name())
+        ))),
+    }
+}
+
+fn tensor_entry(c: &mut Cursor, i: u64, shard: u16) -> Result<TensorInfo> {
+    let name = c.str().map_err(|e| prefix(format_args!("tensor table entry {i}: name"), e))?;
+    tensor::check_name(name).map_err(|e| prefix(format_args!("tensor table entry {i}"), e))?;
+    let within = |e| prefix(format_args!("tensor {name:?}"), e);
+    let n_dims = c.u32().map_err(within)? as usize;
+    if n_dims == 0 || n_dims > tensor::MAX_DIMS {
+        return Err(within(Error::Format(format!("{n_dims} dimensions, want 1 to {}", tensor::MAX_DIMS))));
+    }
+    let mut dims = [1; tensor::MAX_DIMS];
+    for d in &mut dims[..n_dims] {
+        *d = c.u64().map_err(within)?;
+    }
+    let id = c.u32().map_err(within)?;
+    let ty = GgmlType::from_id(id)
+        .ok_or_else(|| within(Error::Unsupported(format!("unknown tensor type id {id}"))))?;
+    let offset = c.u64().map_err(within)?;
+    TensorInfo::new(name, &dims[..n_dims], ty, shard, offset).map_err(within)
+}
+
+/// A position in a shard; every read is bounded by the bytes that are there.
+#[derive(Clone, Debug)]
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    pub pos: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Cursor { bytes, pos: 0 }
+    }
+
+    fn left(&self) -> usize {
+        self.bytes.len() - self.pos
+    }
+
+    #[inline]
+    fn bytes(&mut self, n: usize) -> Result<&'a [u8]> {
+        let Some(found) = self.bytes[self.pos..].get(..n) else { return Err(self.truncated(n)) };
+        self.pos += n;
+        Ok(found)
+    }
+
+    #[cold]
+    fn truncated(&self, n: usize) -> Error {
+        Error::Format(format!("truncated: {n} bytes wanted, {} left", self.left()))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.bytes(N)?);
+        Ok(out)
+    }
+
+    fn u32(&mut self) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// Checks that `n` things of at least `size` bytes each can follow.
+    fn count(&self, n: u64, size: usize) -> Result<usize> {
+        usize::try_from(n).ok().filter(|n| *n <= self.left() / size).ok_or_else(|| self.too_many(n))
+    }
+
+    #[cold]
+    fn too_many(&self, n: u64) -> Error {
+        Error::Format(format!("{n} do not fit into the {} bytes that are left", self.left()))
+    }
+
+    fn str(&mut self) -> Result<&'a str> {
+        let len = self.u64()?;
+        let len = self.count(len, 1).map_err(|e| prefix("string length", e))?;
+        std::str::from_utf8(self.bytes(len)?)
+            .map_err(|e| Error::Format(format!("not valid UTF-8 (byte {} of {len})", e.valid_up_to())))
+    }
+
+    fn value_type(&mut self) -> Result<ValueType> {
+        let id = self.u32()?;
+        ValueType::from_id(id).ok_or_else(|| Error::Format(format!("unknown value type id {id}")))
+    }
+
+    /// Reads and checks one value; `depth` is the number of arrays around it, `key` the metadata
+    /// key that arrays remember.
+    pub fn value(&mut self, ty: ValueType, key: &'a str, depth: usize) -> Result<Value<'a>> {
+        Ok(match ty {
+            ValueType::U8 => Value::U8(u8::from_le_bytes(self.array()?)),
+            ValueType::I8 => Value::I8(i8::from_le_bytes(self.array()?)),
+            ValueType::U16 => Value::U16(u16::from_le_bytes(self.array()?)),
+            ValueType::I16 => Value::I16(i16::from_le_bytes(self.array()?)),
+            ValueType::U32 => Value::U32(self.u32()?),
+            ValueType::I32 => Value::I32(i32::from_le_bytes(self.array()?)),
+            ValueType::U64 => Value::U64(self.u64()?),
+            ValueType::I64 => Value::I64(i64::from_le_bytes(self.array()?)),
+            ValueType::F32 => Value::F32(f32::from_le_bytes(self.array()?)),
+            ValueType::F64 => Value::F64(f64::from_le_bytes(self.array()?)),
+            ValueType::Bool => match self.array()? {
+                [0] => Value::Bool(false),
+                [1] => Value::Bool(true),
+                [v] => return Err(Error::Format(format!("a boolean is {v}, want 0 or 1"))),
+            },
+            ValueType::Str => Value::Str(self.str()?),
+            ValueType::Array => Value::Array(self.elements(key, depth + 1)?),
+        })
+    }
+
+    fn elements(&mut self, key: &'a str, depth: usize) -> Result<Array<'a>> {
+        if depth > MAX_ARRAY_DEPTH {
+            return Err(Error::Format(format!("arrays nested deeper than {MAX_ARRAY_DEPTH}")));
+        }
+        let elem = self.value_type().map_err(|e| prefix("array element type", e))?;
+        let len = self.u64()?;
+        let len = self.count(len, elem.min_size()).map_err(|e| prefix("array length", e))?;
+        let start = self.pos;
+        match elem.size() {
+            // Any bits are a value, so there is nothing to look at.
+            Some(size) if elem != ValueType::Bool => {
+                self.bytes(len * size)?;
+            }
+            _ => {
+                for i in 0..len {
+                    self.value(elem, key, depth).map_err(|e| prefix(format_args!("element {i}"), e))?;
+                }
+            }
+        }
+        Ok(Array { key, elem, len, bytes: &self.bytes[start..self.pos] })
+    }
+}

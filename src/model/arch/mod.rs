@@ -1,0 +1,55 @@
+//! Architectures. Each is a declaration: its name in `general.architecture`, how it rotates
+//! positions, and its forward pass written with the shared [`blocks`].
+
+mod blocks;
+mod llama;
+mod net;
+mod qwen2;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use net::{GraphSpec, Net, TensorTable};
+
+use crate::graph::{Graph, RopeStyle};
+use crate::{Error, Result};
+
+use super::Hparams;
+
+/// What sets one architecture apart.
+pub(crate) struct Arch {
+    /// The value of `general.architecture`.
+    pub name: &'static str,
+    /// Which elements of a head form a rotated pair.
+    pub rope: RopeStyle,
+    /// From token ids to logits.
+    pub forward: fn(&mut Net<'_>) -> Result<()>,
+}
+
+const ALL: &[Arch] = &[llama::ARCH, qwen2::ARCH];
+
+impl Arch {
+    /// The architecture with this name.
+    pub fn find(name: &str) -> Result<&'static Arch> {
+        ALL.iter().find(|a| a.name == name).ok_or_else(|| {
+            let known: Vec<_> = ALL.iter().map(|a| a.name).collect();
+            Error::Unsupported(format!(
+                "general.architecture is \"{name}\"; supported are {}",
+                known.join(", ")
+            ))
+        })
+    }
+
+    /// The graph of a micro-batch.
+    pub fn graph(&self, hp: &Hparams, tensors: &TensorTable, spec: &GraphSpec) -> Result<Graph> {
+        let mut net = Net::new(self, hp, tensors, spec);
+        (self.forward)(&mut net)?;
+        Ok(net.finish())
+    }
+
+    /// The graph that moves cached keys to new positions after [`seq_add`](crate::kv::Cells::seq_add).
+    pub fn shift_graph(&self, hp: &Hparams, tensors: &TensorTable, spec: &GraphSpec) -> Result<Graph> {
+        let mut net = Net::new(self, hp, tensors, spec);
+        blocks::shift_keys(&mut net)?;
+        Ok(net.finish())
+    }
+}

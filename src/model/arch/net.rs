@@ -1,0 +1,184 @@
+//! What a forward pass is written with: a graph builder that finds weights by their GGUF names
+//! and checks their shapes.
+
+use std::collections::HashMap;
+
+use super::Arch;
+use crate::gguf::{File, TensorInfo};
+use crate::graph::{Builder, Graph, Input, KvHalf, RopeParams, RopeStyle, TensorId, WeightId};
+use crate::model::Hparams;
+use crate::quant::GgmlType;
+use crate::{Error, Result};
+
+/// The tensors of a file by name.
+pub(crate) struct TensorTable {
+    by_name: HashMap<String, (WeightId, GgmlType, [usize; 4])>,
+}
+
+impl TensorTable {
+    /// Indexes the tensors of `file`.
+    pub fn new(file: &File) -> Result<Self> {
+        let entry = |(i, t): (usize, &TensorInfo)| {
+            let mut ne = [1; 4];
+            for (n, &d) in ne.iter_mut().zip(&t.dims) {
+                *n = usize::try_from(d).map_err(|_| {
+                    Error::Format(format!("tensor {} does not fit this machine's memory", t.name))
+                })?;
+            }
+            Ok((t.name.clone(), (WeightId(i as u32), t.ty, ne)))
+        };
+        let by_name = file.tensors().iter().enumerate().map(entry).collect::<Result<_>>()?;
+        Ok(TensorTable { by_name })
+    }
+
+    /// A table of tensors that exist by name only.
+    #[cfg(test)]
+    pub fn of(tensors: Vec<(String, GgmlType, [usize; 2])>) -> Self {
+        let entry = |(i, (name, ty, ne)): (usize, (String, GgmlType, [usize; 2]))| {
+            (name, (WeightId(i as u32), ty, [ne[0], ne[1], 1, 1]))
+        };
+        TensorTable { by_name: tensors.into_iter().enumerate().map(entry).collect() }
+    }
+}
+
+/// The sizes a graph is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct GraphSpec {
+    /// Capacity in tokens.
+    pub n_tokens: usize,
+    /// Capacity in rows of logits; none leaves out all that only logits need.
+    pub n_outputs: usize,
+    /// Cells of the KV cache, a multiple of 64.
+    pub n_cells: usize,
+    /// Type of the cached keys.
+    pub type_k: GgmlType,
+    /// Type of the cached values.
+    pub type_v: GgmlType,
+}
+
+/// A forward pass in the making.
+pub(crate) struct Net<'a> {
+    /// The graph so far.
+    pub g: Builder,
+    /// The shape of the model.
+    pub hp: &'a Hparams,
+    /// How the architecture rotates.
+    pub rope: RopeStyle,
+    tensors: &'a TensorTable,
+    spec: &'a GraphSpec,
+    logits: Option<TensorId>,
+}
+
+impl<'a> Net<'a> {
+    pub(super) fn new(arch: &Arch, hp: &'a Hparams, tensors: &'a TensorTable, spec: &'a GraphSpec) -> Self {
+        let g = Builder::new(spec.n_tokens, spec.n_outputs);
+        Net { g, hp, rope: arch.rope, tensors, spec, logits: None }
+    }
+
+    pub(super) fn finish(self) -> Graph {
+        let roots: Vec<_> = self.logits.into_iter().filter(|_| self.spec.n_outputs > 0).collect();
+        self.g.finish(&roots)
+    }
+
+    /// Whether the file has this tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.by_name.contains_key(name)
+    }
+
+    /// An error unless the file has this tensor.
+    pub fn require(&self, name: &str) -> Result<()> {
+        if self.has(name) { Ok(()) } else { Err(Error::Format(format!("the file has no tensor {name}"))) }
+    }
+
+    /// The weight `name`, which must have the shape `[n_in, n_out]`.
+    fn weight(&mut self, name: &str, n_in: usize, n_out: usize) -> Result<TensorId> {
+        self.require(name)?;
+        let (id, ty, ne) = self.tensors.by_name[name];
+        if ne != [n_in, n_out, 1, 1] {
+            return Err(Error::Format(format!(
+                "tensor {name} has the shape {ne:?}; the metadata asks for [{n_in}, {n_out}]"
+            )));
+        }
+        let float = matches!(ty, GgmlType::F32 | GgmlType::F16 | GgmlType::BF16);
+        if !ty.is_computable() || (n_out == 1 && !float) {
+            return Err(Error::Unsupported(format!(
+                "tensor {name} is of type {}, which is not supported",
+                ty.name()
+            )));
+        }
+        Ok(self.g.weight(id, ty, ne))
+    }
+
+    /// `x` times the matrix `{name}.weight`, plus `{name}.bias` where the file has one.
+    pub fn linear(&mut self, name: &str, x: TensorId, n_out: usize) -> Result<TensorId> {
+        let n_in = self.g.ne(x)[0];
+        let w = self.weight(&format!("{name}.weight"), n_in, n_out)?;
+        let y = self.g.mat_mul(w, x);
+        let bias = format!("{name}.bias");
+        if !self.has(&bias) {
+            return Ok(y);
+        }
+        let b = self.weight(&bias, n_out, 1)?;
+        Ok(self.g.add(y, b))
+    }
+
+    /// The root-mean-square norm with the weights `{name}.weight`.
+    pub fn norm(&mut self, name: &str, x: TensorId) -> Result<TensorId> {
+        let w = self.weight(&format!("{name}.weight"), self.g.ne(x)[0], 1)?;
+        let y = self.g.rms_norm(x, self.hp.rms_eps);
+        Ok(self.g.mul(y, w))
+    }
+
+    /// An input of the run.
+    pub fn input(&mut self, input: Input) -> TensorId {
+        self.g.input(input, self.spec.n_cells)
+    }
+
+    /// The embeddings of the tokens.
+    pub fn embed(&mut self) -> Result<TensorId> {
+        let table = self.weight("token_embd.weight", self.hp.n_embd, self.hp.n_vocab)?;
+        let ids = self.input(Input::Tokens);
+        Ok(self.g.get_rows(table, ids))
+    }
+
+    /// The rows whose logits are wanted.
+    pub fn wanted_rows(&mut self, x: TensorId) -> TensorId {
+        let ids = self.input(Input::OutputIds);
+        self.g.get_rows(x, ids)
+    }
+
+    /// `[n_head * dim, n]` as `[dim, n_head, n]`.
+    pub fn heads(&mut self, x: TensorId, dim: usize) -> TensorId {
+        let ne = self.g.ne(x);
+        self.g.reshape(x, [dim, ne[0] / dim, ne[1], 1])
+    }
+
+    /// The rotations for the positions (or shifts) in `input`, with the file's frequency factors.
+    pub fn rope_table(&mut self, input: Input, params: RopeParams) -> Result<TensorId> {
+        let name = "rope_freqs.weight";
+        let factors = if self.has(name) { Some(self.weight(name, params.n_rot / 2, 1)?) } else { None };
+        let positions = self.input(input);
+        Ok(self.g.rope_table(positions, params, factors))
+    }
+
+    /// The cache of one half of layer `il`.
+    pub fn kv(&mut self, il: usize, half: KvHalf) -> TensorId {
+        let (dim, ty) = match half {
+            KvHalf::K => (self.hp.head_dim_k, self.spec.type_k),
+            KvHalf::V => (self.hp.head_dim_v, self.spec.type_v),
+        };
+        self.g.kv(il, half, ty, [dim, self.spec.n_cells, self.hp.n_head_kv[il]])
+    }
+
+    /// The cache of one half of layer `il` after `x [dim, n_head_kv, n]` is written to it.
+    pub fn cached(&mut self, il: usize, half: KvHalf, x: TensorId) -> TensorId {
+        let kv = self.kv(il, half);
+        let cells = self.input(Input::Cells);
+        self.g.kv_write(kv, x, cells)
+    }
+
+    /// What the pass is for.
+    pub fn set_logits(&mut self, logits: TensorId) {
+        self.logits = Some(logits);
+    }
+}

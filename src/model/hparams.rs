@@ -1,0 +1,197 @@
+//! Hyperparameters: what the metadata of a file says of the shape of its model.
+
+use crate::gguf::File;
+use crate::graph::RopeParams;
+use crate::{Error, Result};
+
+/// The shape of a model. Names are those of llama.cpp; keys are `{arch}.` plus what the field's
+/// documentation says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hparams {
+    /// Context length of training: `context_length`.
+    pub n_ctx_train: usize,
+    /// Width of the residual stream: `embedding_length`.
+    pub n_embd: usize,
+    /// Layers: `block_count`.
+    pub n_layer: usize,
+    /// Per layer, width of the feed-forward network: `feed_forward_length`.
+    pub n_ff: Vec<usize>,
+    /// Per layer, query heads: `attention.head_count`.
+    pub n_head: Vec<usize>,
+    /// Per layer, key and value heads: `attention.head_count_kv`, else `n_head`.
+    pub n_head_kv: Vec<usize>,
+    /// Elements of a key (and query) head: `attention.key_length`, else `n_embd / n_head`.
+    pub head_dim_k: usize,
+    /// Elements of a value head: `attention.value_length`, else `n_embd / n_head`.
+    pub head_dim_v: usize,
+    /// Added to the mean square in norms: `attention.layer_norm_rms_epsilon`.
+    pub rms_eps: f32,
+    /// Rotary positions: `rope.*`.
+    pub rope: RopeParams,
+    /// Rows of the embedding table.
+    pub n_vocab: usize,
+}
+
+/// More layers, heads or widths than this are taken for damage, not for a model.
+const LIMIT: u32 = 1 << 24;
+
+struct Keys<'a> {
+    file: &'a File,
+    arch: &'a str,
+}
+
+impl Keys<'_> {
+    fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.arch)
+    }
+
+    fn size_or(&self, name: &str, default: Option<usize>) -> Result<usize> {
+        let key = self.key(name);
+        let value = match (self.file.u32(&key)?, default) {
+            (Some(v), _) => v,
+            (None, Some(d)) => return Ok(d),
+            (None, None) => return Err(missing(&key)),
+        };
+        check_size(&key, value)
+    }
+
+    /// A size per layer: one number for all, or an array of one each.
+    fn sizes(&self, name: &str, n_layer: usize, default: Option<&[usize]>) -> Result<Vec<usize>> {
+        let key = self.key(name);
+        match (self.file.get(&key), default) {
+            (Some(crate::gguf::Value::Array(array)), _) => {
+                if array.len() != n_layer {
+                    return Err(Error::Format(format!(
+                        "{key} has {} entries for {n_layer} layers",
+                        array.len()
+                    )));
+                }
+                array
+                    .u32s()
+                    .map_err(|e| Error::Format(format!("{key}: {e}")))?
+                    .map(|v| check_size(&key, v))
+                    .collect()
+            }
+            (Some(_), _) => Ok(vec![self.size_or(name, None)?; n_layer]),
+            (None, Some(d)) => Ok(d.to_vec()),
+            (None, None) => Err(missing(&key)),
+        }
+    }
+
+    fn float_or(&self, name: &str, default: f32) -> Result<f32> {
+        let key = self.key(name);
+        let value = self.file.f32(&key)?.unwrap_or(default);
+        if !value.is_finite() || value < 0.0 {
+            return Err(Error::Format(format!("{key} is {value}; expected a finite number of at least 0")));
+        }
+        Ok(value)
+    }
+}
+
+fn missing(key: &str) -> Error {
+    Error::Format(format!("the file has no {key}, which its architecture needs"))
+}
+
+fn check_size(key: &str, value: u32) -> Result<usize> {
+    if value == 0 || value > LIMIT {
+        return Err(Error::Format(format!("{key} is {value}; expected 1 to {LIMIT}")));
+    }
+    Ok(value as usize)
+}
+
+impl Hparams {
+    /// Reads the keys that all architectures share.
+    pub fn from_gguf(file: &File, arch: &str) -> Result<Hparams> {
+        let keys = Keys { file, arch };
+        let n_layer = keys.size_or("block_count", None)?;
+        if n_layer > 4096 {
+            return Err(Error::Format(format!("{arch}.block_count is {n_layer}; expected at most 4096")));
+        }
+        let n_embd = keys.size_or("embedding_length", None)?;
+        let n_head = keys.sizes("attention.head_count", n_layer, None)?;
+        let n_head_kv = keys.sizes("attention.head_count_kv", n_layer, Some(&n_head))?;
+        if let Some(il) = (0..n_layer).find(|&il| !n_head[il].is_multiple_of(n_head_kv[il])) {
+            return Err(Error::Format(format!(
+                "layer {il} has {} query heads, which is no multiple of its {} key and value heads",
+                n_head[il], n_head_kv[il]
+            )));
+        }
+        let head_dim = Some((n_embd / n_head[0]).max(1));
+        let head_dim_k = keys.size_or("attention.key_length", head_dim)?;
+        let head_dim_v = keys.size_or("attention.value_length", head_dim)?;
+        let n_ctx_train = keys.size_or("context_length", None)?;
+        if let Some(n) = file.u32(&keys.key("expert_count"))?
+            && n > 0
+        {
+            return Err(Error::Unsupported(format!(
+                "{arch}.expert_count is {n}: mixtures of experts are not supported yet"
+            )));
+        }
+        Ok(Hparams {
+            n_ctx_train,
+            n_embd,
+            n_layer,
+            n_ff: keys.sizes("feed_forward_length", n_layer, None)?,
+            n_head,
+            n_head_kv,
+            head_dim_k,
+            head_dim_v,
+            rms_eps: keys.float_or("attention.layer_norm_rms_epsilon", 1e-5)?,
+            rope: rope(&keys, head_dim_k, n_ctx_train)?,
+            n_vocab: vocab_rows(file)?,
+        })
+    }
+}
+
+fn vocab_rows(file: &File) -> Result<usize> {
+    let name = "token_embd.weight";
+    let info = file.tensor(name).ok_or_else(|| Error::Format(format!("the file has no tensor {name}")))?;
+    usize::try_from(info.dims[1]).ok().filter(|&n| n <= i32::MAX as usize).ok_or_else(|| {
+        Error::Format(format!("{name} has {} rows, more than a token id can name", info.dims[1]))
+    })
+}
+
+fn rope(keys: &Keys<'_>, head_dim: usize, n_ctx_train: usize) -> Result<RopeParams> {
+    let n_rot = keys.size_or("rope.dimension_count", Some(head_dim))?;
+    if n_rot > head_dim || !n_rot.is_multiple_of(2) {
+        return Err(Error::Format(format!(
+            "{} is {n_rot}; expected an even number up to the head's {head_dim}",
+            keys.key("rope.dimension_count")
+        )));
+    }
+    let kind_key = keys.key("rope.scaling.type");
+    let kind = keys.file.str(&kind_key)?.unwrap_or("linear");
+    let factor = match keys.float_or("rope.scaling.factor", 0.0)? {
+        0.0 => keys.float_or("rope.scale_linear", 0.0)?,
+        f => f,
+    };
+    let scale = if factor == 0.0 { 1.0 } else { 1.0 / factor };
+    let (freq_scale, ext_factor) = match kind {
+        "none" => (1.0, 0.0),
+        "linear" => (scale, 0.0),
+        "yarn" => (scale, 1.0),
+        other => {
+            return Err(Error::Unsupported(format!(
+                "{kind_key} is \"{other}\"; supported are none, linear and yarn"
+            )));
+        }
+    };
+    let n_ctx_orig = keys.size_or("rope.scaling.original_context_length", Some(n_ctx_train))?;
+    let freq_base = keys.float_or("rope.freq_base", 10000.0)?;
+    if freq_base <= 1.0 {
+        return Err(Error::Format(format!(
+            "{} is {freq_base}; expected more than 1",
+            keys.key("rope.freq_base")
+        )));
+    }
+    Ok(RopeParams {
+        n_rot,
+        freq_base,
+        freq_scale,
+        ext_factor,
+        attn_factor: keys.float_or("rope.scaling.attn_factor", 1.0)?,
+        beta_fast: keys.float_or("rope.scaling.yarn_beta_fast", 32.0)?,
+        beta_slow: keys.float_or("rope.scaling.yarn_beta_slow", 1.0)?,
+        n_ctx_orig: n_ctx_orig as u32,
+    })
+}

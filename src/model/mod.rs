@@ -1,0 +1,195 @@
+//! A model: the parsed file, its hyperparameters, its vocabulary and its weights, bound once to a
+//! backend. Immutable after load, so any number of contexts on any threads share one.
+
+pub(crate) mod arch;
+mod hparams;
+
+pub use hparams::Hparams;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, Weights, cpu};
+use crate::gguf::File;
+use crate::log::{Log, info, warning};
+use crate::quant::GgmlType;
+use crate::tokenizer::Vocab;
+use crate::{Error, Result};
+use arch::{Arch, GraphSpec, TensorTable};
+
+const MIB: f64 = (1 << 20) as f64;
+
+/// How to load a model.
+#[derive(Default)]
+pub struct ModelParams<'a> {
+    /// Leave the weights alone: for tokenizing and metadata.
+    pub vocab_only: bool,
+    /// Called on the loading thread with the share done, 0 to 1; `false` cancels the load with
+    /// [`Error::Aborted`].
+    pub progress: Option<&'a mut dyn FnMut(f32) -> bool>,
+    /// Where log lines about the load go.
+    pub log: Log,
+}
+
+/// A loaded model. See the module's documentation.
+pub struct Model {
+    file: Arc<File>,
+    vocab: Vocab,
+    compute: Option<Compute>,
+    load_time: Duration,
+}
+
+/// What is there unless only the vocabulary was loaded.
+pub(crate) struct Compute {
+    pub arch: &'static Arch,
+    pub hparams: Hparams,
+    pub tensors: TensorTable,
+    pub backend: Arc<dyn Backend>,
+    pub weights: Arc<dyn Weights>,
+}
+
+impl Model {
+    /// Loads the model at `path`; for a split model, its first shard.
+    pub fn load(path: &Path, params: ModelParams<'_>) -> Result<Model> {
+        let start = Instant::now();
+        let file = File::open(path)?;
+        let named = |e| match e {
+            Error::Format(m) => Error::Format(format!("{}: {m}", path.display())),
+            Error::Unsupported(m) => Error::Unsupported(format!("{}: {m}", path.display())),
+            other => other,
+        };
+        Self::from_file(Arc::new(file), params, start).map_err(named)
+    }
+
+    /// Loads a model from a file that is open already.
+    pub fn from_gguf(file: Arc<File>, params: ModelParams<'_>) -> Result<Model> {
+        Self::from_file(file, params, Instant::now())
+    }
+
+    fn from_file(file: Arc<File>, params: ModelParams<'_>, start: Instant) -> Result<Model> {
+        let vocab = Vocab::from_gguf(&file)?;
+        let mut always = |_| true;
+        let progress: &mut dyn FnMut(f32) -> bool = match params.progress {
+            Some(p) => p,
+            None => &mut always,
+        };
+        if !progress(0.0) {
+            return Err(Error::Aborted("loading stopped by the progress callback".into()));
+        }
+        let compute = if params.vocab_only { None } else { Some(Compute::load(&file, &vocab, progress)?) };
+        let model = Model { file, vocab, compute, load_time: start.elapsed() };
+        for line in model.vocab.warnings() {
+            warning!(params.log, "{line}");
+        }
+        info!(
+            params.log,
+            "{}: {:.1} MiB in {:?}",
+            model.description(),
+            model.n_bytes() as f64 / MIB,
+            model.load_time
+        );
+        if let Some(backend) = model.backend() {
+            info!(params.log, "computing on {backend}");
+        }
+        Ok(model)
+    }
+
+    /// The parsed file: metadata and tensors.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The vocabulary.
+    pub fn vocab(&self) -> &Vocab {
+        &self.vocab
+    }
+
+    /// The hyperparameters; `None` if only the vocabulary was loaded.
+    pub fn hparams(&self) -> Option<&Hparams> {
+        self.compute.as_ref().map(|c| &c.hparams)
+    }
+
+    /// What the file is, in a few words: "llama 1.1B Q4_0".
+    pub fn description(&self) -> String {
+        let arch = self.file.str("general.architecture").ok().flatten().unwrap_or("?");
+        let n = self.n_params() as f64;
+        let size = match n {
+            n if n >= 1e9 => format!("{:.1}B", n / 1e9),
+            n if n >= 1e6 => format!("{:.1}M", n / 1e6),
+            n => format!("{:.1}K", n / 1e3),
+        };
+        let mut bytes: Vec<(GgmlType, u64)> = Vec::new();
+        for t in self.file.tensors() {
+            match bytes.iter_mut().find(|(ty, _)| *ty == t.ty) {
+                Some((_, n)) => *n += t.n_bytes() as u64,
+                None => bytes.push((t.ty, t.n_bytes() as u64)),
+            }
+        }
+        let main = bytes.iter().max_by_key(|(_, n)| *n).map_or("", |(ty, _)| ty.name());
+        format!("{arch} {size} {}", main.to_uppercase())
+    }
+
+    /// Elements of all tensors.
+    pub fn n_params(&self) -> u64 {
+        self.file.tensors().iter().map(|t| t.n_elements() as u64).sum()
+    }
+
+    /// Bytes of all tensors.
+    pub fn n_bytes(&self) -> u64 {
+        self.file.tensors().iter().map(|t| t.n_bytes() as u64).sum()
+    }
+
+    /// Bytes of weights that producing one token reads: all matrices, without the embedding table
+    /// unless it is the output matrix too.
+    pub fn bytes_per_token(&self) -> u64 {
+        let tied = self.file.tensor("output.weight").is_none();
+        let read = |name: &str| tied || name != "token_embd.weight";
+        self.file.tensors().iter().filter(|t| read(&t.name)).map(|t| t.n_bytes() as u64).sum()
+    }
+
+    /// How long loading took.
+    pub fn load_time(&self) -> Duration {
+        self.load_time
+    }
+
+    /// The backend that computes, in words; `None` if only the vocabulary was loaded.
+    pub fn backend(&self) -> Option<String> {
+        self.compute.as_ref().map(|c| format!("{}: {}", c.backend.name(), c.backend.description()))
+    }
+
+    /// Bytes the weights take besides the mapped file.
+    pub fn resident_bytes(&self) -> usize {
+        self.compute.as_ref().map_or(0, |c| c.weights.resident_bytes())
+    }
+
+    pub(crate) fn compute(&self) -> Result<&Compute> {
+        self.compute.as_ref().ok_or_else(|| {
+            Error::InvalidArgument(
+                "the model was loaded with vocab_only: it has no weights to compute with".into(),
+            )
+        })
+    }
+}
+
+impl Compute {
+    fn load(file: &Arc<File>, vocab: &Vocab, progress: &mut dyn FnMut(f32) -> bool) -> Result<Compute> {
+        let arch = Arch::find(file.need_str("general.architecture")?)?;
+        let hparams = Hparams::from_gguf(file, arch.name)?;
+        if vocab.n_tokens() > hparams.n_vocab {
+            return Err(Error::Format(format!(
+                "the vocabulary has {} tokens but token_embd.weight only {} rows",
+                vocab.n_tokens(),
+                hparams.n_vocab
+            )));
+        }
+        let tensors = TensorTable::new(file)?;
+        // Building a graph checks every tensor that the model needs, and tells which those are.
+        let (type_k, type_v) = (GgmlType::F32, GgmlType::F32);
+        let spec = GraphSpec { n_tokens: 1, n_outputs: 1, n_cells: 64, type_k, type_v };
+        let survey = arch.graph(&hparams, &tensors, &spec)?;
+        let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
+        let weights = backend.bind(file, &survey.weights(), progress)?;
+        Ok(Compute { arch, hparams, tensors, backend, weights })
+    }
+}

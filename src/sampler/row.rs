@@ -1,0 +1,69 @@
+//! A row of logits with sparse changes, read in place.
+
+use super::Token;
+use super::scan::{self, BLOCK};
+
+/// Candidates that are still the caller's row of logits: candidate `i` is token `i`.
+pub(super) struct Row<'a> {
+    /// `[n_vocab]`
+    pub(super) logits: &'a [f32],
+    /// Every logit, edits included, is divided by this.
+    pub(super) divisor: f32,
+    pub(super) scratch: &'a mut Scratch,
+    /// Whether `scratch.maxima` describes the row as it is now.
+    pub(super) scanned: bool,
+}
+
+/// Buffers that outlive a token.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    /// Tokens whose logit differs from the row's, by ascending id, before the division.
+    pub(super) edits: Vec<(Token, f32)>,
+    /// The largest logit of each block, before the division.
+    pub(super) maxima: Vec<f32>,
+    /// The keys of the maxima, complemented so that the largest comes first.
+    pub(super) keys: Vec<i32>,
+    /// The sum of the softmax weights of each block.
+    pub(super) sums: Vec<f64>,
+}
+
+impl Row<'_> {
+    /// Writes the maxima of all blocks; false if a logit is NaN.
+    pub(super) fn find_maxima(&mut self) -> bool {
+        let mut maxima = std::mem::take(&mut self.scratch.maxima);
+        maxima.resize(self.logits.len().div_ceil(BLOCK), 0.0);
+        let mut nan = scan::block_maxima(self.logits, &mut maxima);
+        for same_block in self.scratch.edits.chunk_by(|a, b| a.0 as usize / BLOCK == b.0 as usize / BLOCK) {
+            let b = same_block[0].0 as usize / BLOCK;
+            let mut buf = [0.0; BLOCK];
+            let block = self.edited(b, &mut buf);
+            nan |= scan::block_maxima(block, &mut maxima[b..=b]);
+        }
+        self.scratch.maxima = maxima;
+        self.scanned = true;
+        !nan
+    }
+
+    /// The logits of block `b` with edits, before the division.
+    fn edited<'b>(&self, b: usize, buf: &'b mut [f32; BLOCK]) -> &'b mut [f32] {
+        let start = b * BLOCK;
+        let logits = &self.logits[start..self.logits.len().min(start + BLOCK)];
+        let block = &mut buf[..logits.len()];
+        block.copy_from_slice(logits);
+        let edits = &self.scratch.edits;
+        let from = edits.partition_point(|e| (e.0 as usize) < start);
+        for &(id, logit) in edits[from..].iter().take_while(|e| (e.0 as usize) < start + BLOCK) {
+            block[id as usize - start] = logit;
+        }
+        block
+    }
+
+    /// The logits of block `b` as the samplers have left them.
+    pub(super) fn block<'b>(&self, b: usize, buf: &'b mut [f32; BLOCK]) -> &'b mut [f32] {
+        let block = self.edited(b, buf);
+        if self.divisor != 1.0 {
+            block.iter_mut().for_each(|x| *x /= self.divisor);
+        }
+        block
+    }
+}

@@ -1,0 +1,198 @@
+//! Finding special tokens in a text before the rest is tokenized.
+//!
+//! The rule is the reference's: longer tokens claim their places before shorter ones, each from left
+//! to right, wherever no earlier token has claimed a byte. A token may also swallow the white space
+//! on its left or right.
+
+use super::tokens::{Attr, Tokens};
+use std::cmp::Reverse;
+use std::ops::Range;
+
+/// A part of a text: some of its bytes, or a special token.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fragment {
+    /// Bytes to tokenize, never empty.
+    Text(Range<usize>),
+    /// A special token that was written out.
+    Token(u32),
+}
+
+/// The special tokens of a vocabulary, for finding them in text.
+pub struct Partition {
+    /// Found in every text: user-defined tokens.
+    always: Set,
+    /// Found when special tokens are parsed: those, control and unknown tokens.
+    all: Set,
+}
+
+/// A set of token texts, to look for at each byte of a text.
+struct Set {
+    /// A bit for each two bytes that some text begins with; all second bytes for a text of one.
+    starts: Vec<u64>,
+    /// For each first byte the lengths of the texts, ascending.
+    lengths: Vec<Vec<usize>>,
+}
+
+impl Set {
+    fn new<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Set {
+        let mut set = Set { starts: vec![0; 0x10000 / 64], lengths: vec![Vec::new(); 256] };
+        for text in texts {
+            let first = text[0];
+            let second = text.get(1).map_or(0..=255, |&b| b..=b);
+            for b in second {
+                let bit = usize::from(first) << 8 | usize::from(b);
+                set.starts[bit / 64] |= 1 << (bit % 64);
+            }
+            let lengths = &mut set.lengths[usize::from(first)];
+            if let Err(at) = lengths.binary_search(&text.len()) {
+                lengths.insert(at, text.len());
+            }
+        }
+        set
+    }
+
+    #[inline]
+    fn may_start(&self, text: &[u8]) -> bool {
+        // The last byte of a text has no second; any will do, the lengths decide.
+        let second = text.get(1).copied().unwrap_or(0);
+        let bit = usize::from(text[0]) << 8 | usize::from(second);
+        self.starts[bit / 64] >> (bit % 64) & 1 != 0
+    }
+}
+
+const SPECIAL: Attr = Attr::CONTROL.with(Attr::USER_DEFINED).with(Attr::UNKNOWN);
+const HIDDEN: Attr = Attr::CONTROL.with(Attr::UNKNOWN);
+
+impl Partition {
+    /// For the special tokens among `tokens`.
+    pub fn new(tokens: &Tokens) -> Partition {
+        let texts = |parse_special| {
+            let found = move |&id: &u32| is_wanted(tokens.attr(id), parse_special);
+            (0..tokens.len() as u32).filter(found).map(|id| tokens.text(id).as_bytes())
+        };
+        Partition { always: Set::new(texts(false)), all: Set::new(texts(true)) }
+    }
+
+    /// Cuts `text` (of less than 4 GiB) at its special tokens.
+    pub fn split(&self, tokens: &Tokens, text: &[u8], parse_special: bool) -> Vec<Fragment> {
+        let mut places = self.places(tokens, text, parse_special);
+        if places.is_empty() {
+            return if text.is_empty() { Vec::new() } else { vec![Fragment::Text(0..text.len())] };
+        }
+        let len_of = |id: u32| tokens.text(id).len();
+        places.sort_unstable_by_key(|&(start, id)| (Reverse(len_of(id)), id, start));
+
+        let mut claimed = vec![false; text.len()];
+        let mut taken: Vec<(Range<usize>, u32)> = Vec::new();
+        for (start, id) in places {
+            let (mut start, mut end) = (start as usize, start as usize + len_of(id));
+            // What is claimed already lies in runs no shorter than this token, so a run that touches
+            // the token covers one of its ends.
+            if claimed[start] || claimed[end - 1] {
+                continue;
+            }
+            let attr = tokens.attr(id);
+            if attr.any(Attr::LSTRIP) {
+                while start > 0 && !claimed[start - 1] && is_space(text[start - 1]) {
+                    start -= 1;
+                }
+            }
+            if attr.any(Attr::RSTRIP) {
+                while end < text.len() && !claimed[end] && is_space(text[end]) {
+                    end += 1;
+                }
+            }
+            claimed[start..end].fill(true);
+            taken.push((start..end, id));
+        }
+        taken.sort_unstable_by_key(|(range, _)| range.start);
+
+        let mut fragments = Vec::with_capacity(taken.len() * 2 + 1);
+        let mut from = 0;
+        for (range, id) in taken {
+            if from < range.start {
+                fragments.push(Fragment::Text(from..range.start));
+            }
+            fragments.push(Fragment::Token(id));
+            from = range.end;
+        }
+        if from < text.len() {
+            fragments.push(Fragment::Text(from..text.len()));
+        }
+        fragments
+    }
+
+    /// Every place where a wanted special token is written, overlapping ones too: (start, id).
+    fn places(&self, tokens: &Tokens, text: &[u8], parse_special: bool) -> Vec<(u32, u32)> {
+        let set = if parse_special { &self.all } else { &self.always };
+        let mut places = Vec::new();
+        for start in 0..text.len() {
+            let rest = &text[start..];
+            if !set.may_start(rest) && rest.len() > 1 {
+                continue;
+            }
+            for &len in &set.lengths[usize::from(rest[0])] {
+                let Some(part) = rest.get(..len) else { break };
+                if let Some(id) = tokens.find(part)
+                    && is_wanted(tokens.attr(id), parse_special)
+                {
+                    places.push((start as u32, id));
+                }
+            }
+        }
+        places
+    }
+}
+
+fn is_wanted(attr: Attr, parse_special: bool) -> bool {
+    attr.any(SPECIAL) && (parse_special || !attr.any(HIDDEN))
+}
+
+/// C's `isspace` in the C locale.
+fn is_space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t'..=b'\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(list: &[(&str, Attr)], text: &str, parse_special: bool) -> String {
+        let attrs = list.iter().map(|t| t.1).collect();
+        let tokens = Tokens::new(list.iter().map(|t| t.0), list.len(), vec![0.0; list.len()], attrs).unwrap();
+        let fragments = Partition::new(&tokens).split(&tokens, text.as_bytes(), parse_special);
+        let show = |f| match f {
+            Fragment::Text(r) => format!("{:?}", &text[r]),
+            Fragment::Token(id) => format!("{id}"),
+        };
+        fragments.into_iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn longer_tokens_claim_first() {
+        let list = [
+            ("ab", Attr::USER_DEFINED),
+            ("bcd", Attr::USER_DEFINED),
+            ("x", Attr::NORMAL),
+            ("aa", Attr::USER_DEFINED),
+        ];
+        assert_eq!(split(&list, "xabcdab", false), r#""xa" 1 0"#);
+        assert_eq!(split(&list, "aaaaa", false), r#"3 3 "a""#);
+        assert_eq!(split(&list, "aaab", false), "3 0");
+        assert_eq!(split(&list, "", false), "");
+    }
+
+    #[test]
+    fn control_tokens_only_on_request() {
+        let list = [("<s>", Attr::CONTROL), ("<unk>", Attr::UNKNOWN), ("!", Attr::USER_DEFINED)];
+        assert_eq!(split(&list, "<s>!<unk>", false), r#""<s>" 2 "<unk>""#);
+        assert_eq!(split(&list, "<s>!<unk>", true), "0 2 1");
+    }
+
+    #[test]
+    fn stripping_swallows_spaces() {
+        let list = [("<l>", Attr::CONTROL.with(Attr::LSTRIP)), ("<r>", Attr::CONTROL.with(Attr::RSTRIP))];
+        assert_eq!(split(&list, "a \n<l> b <r>\t c", true), r#""a" 0 " b " 1 "c""#);
+        assert_eq!(split(&list, "  <l><r>  ", true), "0 1");
+    }
+}

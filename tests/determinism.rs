@@ -1,0 +1,61 @@
+//! Law 10: the same inputs give the same bits.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo.gguf")
+}
+
+fn load() -> Arc<Model> {
+    Arc::new(Model::load(&demo(), ModelParams::default()).unwrap())
+}
+
+fn context(model: &Arc<Model>, n_threads: usize) -> Context {
+    let params = ContextParams {
+        n_ctx: 512,
+        n_ubatch: 64,
+        n_seq_max: 4,
+        n_threads,
+        n_threads_batch: n_threads,
+        ..ContextParams::default()
+    };
+    Context::new(model.clone(), params).unwrap()
+}
+
+fn decode(ctx: &mut Context, batch: &mut Batch, seq: i32, start: i32, ids: &[i32], all_logits: bool) {
+    batch.clear();
+    for (i, &id) in ids.iter().enumerate() {
+        batch.add(id, start + i as i32, &[seq], all_logits || i + 1 == ids.len()).unwrap();
+    }
+    ctx.decode(batch).unwrap();
+}
+
+fn ids(n: usize) -> Vec<i32> {
+    (0..n).map(|i| (i * 37 % 1900 + 3) as i32).collect()
+}
+
+/// All logits of a prompt in micro-batches and of some single tokens.
+fn logits(ctx: &mut Context) -> Vec<u32> {
+    let mut batch = Batch::new(256, 1).unwrap();
+    decode(ctx, &mut batch, 0, 0, &ids(150), true);
+    let mut out: Vec<u32> = ctx.all_logits().iter().map(|x| x.to_bits()).collect();
+    for i in 0..10 {
+        decode(ctx, &mut batch, 0, 150 + i, &[100 + i], true);
+        out.extend(ctx.logits(-1).unwrap().iter().map(|x| x.to_bits()));
+    }
+    out
+}
+
+#[test]
+fn same_inputs_same_bits() {
+    let model = load();
+    let mut ctx = context(&model, 2);
+    let first = logits(&mut ctx);
+    ctx.clear();
+    assert!(first == logits(&mut ctx), "a second run in the same context");
+    assert!(first == logits(&mut context(&load(), 2)), "another load of the model");
+    assert!(first == logits(&mut context(&model, 1)), "another number of threads");
+}

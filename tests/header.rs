@@ -1,0 +1,169 @@
+//! `include/rocmforge.h` is what the sources say, and every C and C++ compiler takes it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The header as the sources have it: cbindgen's, with the version macros.
+fn generate() -> String {
+    let mut config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
+    let [major, minor, patch] =
+        [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH")];
+    config.after_includes = Some(format!(
+        "\n/** The version of this header, as rf_version() gives that of the library. */\n\
+         #define RF_VERSION \"{}\"\n\
+         #define RF_VERSION_MAJOR {major}\n\
+         #define RF_VERSION_MINOR {minor}\n\
+         #define RF_VERSION_PATCH {patch}\n\n\
+         /** The ABI of this header; see rf_abi_version(). */\n\
+         #define RF_ABI_VERSION {}",
+        env!("CARGO_PKG_VERSION"),
+        rocmforge::capi::rf_abi_version(),
+    ));
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    // In the order of the header's introduction.
+    for file in FILES {
+        builder = builder.with_src(root().join(format!("src/capi/{file}.rs")));
+    }
+    let mut header = Vec::new();
+    builder.generate().expect("cbindgen reads src/capi").write(&mut header);
+    String::from_utf8(header).expect("the header is UTF-8")
+}
+
+const FILES: &[&str] = &[
+    "error",
+    "version",
+    "device",
+    "model",
+    "metadata",
+    "tensor",
+    "vocab",
+    "detokenizer",
+    "chat",
+    "batch",
+    "context",
+    "memory",
+    "perf",
+    "sampler",
+    "sampler_init",
+];
+
+#[test]
+fn is_generated_from_the_sources() {
+    let path = root().join("include/rocmforge.h");
+    let header = generate();
+    if std::env::var_os("ROCMFORGE_UPDATE_HEADER").is_some_and(|v| v == "1") {
+        std::fs::write(&path, &header).expect("include/ can be written");
+        return;
+    }
+    let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+    if checked_in != header {
+        let line = checked_in.lines().zip(header.lines()).take_while(|(a, b)| a == b).count();
+        panic!(
+            "include/rocmforge.h is out of date from line {} on; run ROCMFORGE_UPDATE_HEADER=1 cargo test --test header\n\
+             header:  {:?}\nsources: {:?}",
+            line + 1,
+            checked_in.lines().nth(line),
+            header.lines().nth(line)
+        );
+    }
+}
+
+#[test]
+fn every_file_of_the_api_is_in_it() {
+    for entry in std::fs::read_dir(root().join("src/capi")).unwrap() {
+        let path = entry.unwrap().path();
+        let source = std::fs::read_to_string(&path).unwrap();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let defines = source.contains("#[unsafe(no_mangle)]");
+        assert_eq!(defines, FILES.contains(&stem), "{}", path.display());
+    }
+}
+
+/// Each function of the header comes with a comment that names every parameter.
+#[test]
+fn every_function_and_parameter_is_documented() {
+    let header = generate();
+    let mut undocumented = Vec::new();
+    let mut comment = String::new();
+    for declaration in header.split_inclusive(";\n") {
+        let (before, signature) = match declaration.rfind("*/\n") {
+            Some(end) => declaration.split_at(end),
+            None => ("", declaration),
+        };
+        let Some(open) = signature.find('(') else { continue };
+        let name = signature[..open].rsplit([' ', '*']).next().unwrap_or_default();
+        if !name.starts_with("rf_") || signature.contains("typedef") || signature.contains('{') {
+            continue;
+        }
+        comment.clear();
+        comment.push_str(before.rsplit("/**").next().unwrap_or_default());
+        let close = signature.rfind(')').unwrap_or(signature.len());
+        for parameter in signature[open + 1..close].split(',').map(str::trim).filter(|p| *p != "void") {
+            let parameter = parameter.rsplit([' ', '*']).next().unwrap_or_default();
+            let named = comment.lines().any(|l| {
+                l.trim_start_matches([' ', '*'])
+                    .strip_prefix("@param ")
+                    .and_then(|l| l.split_whitespace().next())
+                    == Some(parameter)
+            });
+            if !named {
+                undocumented.push(format!("{name}: {parameter}"));
+            }
+        }
+        if comment.trim().is_empty() {
+            undocumented.push(name.to_owned());
+        }
+    }
+    assert!(undocumented.is_empty(), "{undocumented:#?}");
+}
+
+/// Compiles a file that includes nothing but the header. `None` if the compiler or the standard is
+/// not to be had here.
+fn compiles(compiler: &str, standard: &str, language: &str) -> Option<Result<(), String>> {
+    let run = |file: &Path| {
+        Command::new(compiler)
+            .args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", language])
+            .arg("-I")
+            .arg(root().join("include"))
+            .arg(file)
+            .output()
+            .ok()
+    };
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let write = |name: &str, text: &str| {
+        let path = dir.join(format!("{name}-{language}{standard}.c"));
+        std::fs::write(&path, text).expect("the target directory can be written");
+        path
+    };
+    if !run(&write("empty", "int rf_test;\n"))?.status.success() {
+        return None;
+    }
+    // Twice: the include guard.
+    let text =
+        "#include <rocmforge.h>\n#include <rocmforge.h>\nint rf_test = RF_STATUS_OK + RF_VERSION_MAJOR;\n";
+    let output = run(&write("header", text))?;
+    Some(match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    })
+}
+
+#[test]
+fn compiles_as_every_c_and_cpp_that_it_promises() {
+    let c = ["-std=c99", "-std=c11", "-std=c17", "-std=c2x"].map(|s| ("cc", s, "c"));
+    let cpp =
+        ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20", "-std=c++23"].map(|s| ("c++", s, "c++"));
+    let mut n = 0;
+    for (compiler, standard, language) in c.into_iter().chain(cpp) {
+        match compiles(compiler, standard, language) {
+            None => println!("ignored: no {compiler} that takes {standard}"),
+            Some(Ok(())) => n += 1,
+            Some(Err(message)) => panic!("{compiler} {standard}:\n{message}"),
+        }
+    }
+    println!("{n} dialects");
+}

@@ -1,0 +1,220 @@
+//! Weight types against vectors from ggml, see tools/vectors/make_vectors.py.
+
+use std::collections::BTreeSet;
+
+use rocmforge::Error;
+use rocmforge::quant::{GgmlType, dequantize, quantize};
+
+const VECTORS: &[u8] = include_bytes!("data/quant-vectors.bin");
+
+enum Kind {
+    Dequantize,
+    Quantize,
+}
+
+struct Vector {
+    ty: GgmlType,
+    kind: Kind,
+    blocks: Vec<u8>,
+    values: Vec<f32>,
+}
+
+fn vectors() -> Vec<Vector> {
+    let mut left = VECTORS;
+    let mut out = Vec::new();
+    while !left.is_empty() {
+        let (head, rest) = left.split_at(16);
+        let head: Vec<u32> = head.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
+        let (n, n_bytes) = (head[2] as usize, head[3] as usize);
+        let kind = if head[1] == 0 { Kind::Dequantize } else { Kind::Quantize };
+        let (first, second) = match kind {
+            Kind::Dequantize => (n_bytes, 4 * n),
+            Kind::Quantize => (4 * n, n_bytes),
+        };
+        let (a, rest) = rest.split_at(first);
+        let (b, rest) = rest.split_at(second);
+        left = rest;
+        let (blocks, values) = match kind {
+            Kind::Dequantize => (a, b),
+            Kind::Quantize => (b, a),
+        };
+        out.push(Vector {
+            ty: GgmlType::from_id(head[0]).expect("a known type"),
+            kind,
+            blocks: blocks.to_vec(),
+            values: values.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        });
+    }
+    out
+}
+
+fn computable() -> BTreeSet<GgmlType> {
+    GgmlType::ALL.iter().copied().filter(|t| t.is_computable()).collect()
+}
+
+#[test]
+fn dequantisation_is_exact() {
+    let mut seen = BTreeSet::new();
+    for v in vectors().iter().filter(|v| matches!(v.kind, Kind::Dequantize)) {
+        let mut out = vec![f32::NAN; v.values.len()];
+        dequantize(v.ty, &v.blocks, &mut out).unwrap();
+        for (i, (got, want)) in out.iter().zip(&v.values).enumerate() {
+            assert!(
+                got.to_bits() == want.to_bits(),
+                "{} block {} weight {}: {got:e}, want {want:e}",
+                v.ty.name(),
+                i / v.ty.block_len(),
+                i % v.ty.block_len(),
+            );
+        }
+        seen.insert(v.ty);
+    }
+    assert_eq!(seen, computable());
+}
+
+#[test]
+fn quantisation_is_that_of_the_reference() {
+    let mut seen = BTreeSet::new();
+    for v in vectors().iter().filter(|v| matches!(v.kind, Kind::Quantize)) {
+        let mut out = vec![0xaa; v.blocks.len()];
+        quantize(v.ty, &v.values, &mut out).unwrap();
+        let size = v.ty.block_bytes();
+        for (i, (got, want)) in out.chunks(size).zip(v.blocks.chunks(size)).enumerate() {
+            let n = v.ty.block_len();
+            let x = &v.values[i * n..][..n];
+            assert_eq!(got, want, "{} block {i}, made of {x:?}", v.ty.name());
+        }
+        seen.insert(v.ty);
+    }
+    assert_eq!(seen, computable());
+}
+
+/// Quantising what blocks stand for changes no weight by more than half a step of the format.
+#[test]
+fn round_trip_error_is_bounded() {
+    // The largest error as a share of the largest magnitude in a block of zero-mean noise.
+    let bounds = [
+        (GgmlType::F32, 0.0),
+        (GgmlType::F16, 1.0 / 2048.0),
+        (GgmlType::BF16, 1.0 / 256.0),
+        (GgmlType::Q4_0, 1.0 / 8.0 + 1e-3),
+        (GgmlType::Q8_0, 0.5 / 127.0 + 1e-3),
+        (GgmlType::Q4_K, 1.0 / 8.0),
+        (GgmlType::Q5_K, 1.0 / 16.0),
+        (GgmlType::Q6_K, 1.0 / 24.0),
+    ];
+    let mut state = 1u64;
+    let noise: Vec<f32> = (0..4096)
+        .map(|_| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect();
+    for (ty, bound) in bounds {
+        let mut blocks = vec![0; ty.row_bytes(noise.len()).unwrap()];
+        let mut back = vec![0.0; noise.len()];
+        quantize(ty, &noise, &mut blocks).unwrap();
+        dequantize(ty, &blocks, &mut back).unwrap();
+        let worst = noise.iter().zip(&back).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst <= bound, "{}: error {worst}, bound {bound}", ty.name());
+    }
+}
+
+#[test]
+fn blocks_need_no_alignment() {
+    let values: Vec<f32> = (0..512).map(|i| (i as f32 * 0.37).sin()).collect();
+    for ty in computable() {
+        let n = ty.row_bytes(values.len()).unwrap();
+        let mut odd = vec![0; n + 1];
+        let mut even = vec![0; n];
+        quantize(ty, &values, &mut odd[1..]).unwrap();
+        quantize(ty, &values, &mut even).unwrap();
+        assert_eq!(odd[1..], even, "{}", ty.name());
+        let (mut a, mut b) = (vec![0.0; 512], vec![0.0; 512]);
+        dequantize(ty, &odd[1..], &mut a).unwrap();
+        dequantize(ty, &even, &mut b).unwrap();
+        assert_eq!(a, b, "{}", ty.name());
+    }
+}
+
+/// Numbers that no model should hold give some result, and nothing else.
+#[test]
+fn odd_numbers_do_not_panic() {
+    let odd = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -1e-45, 0.0];
+    for ty in computable() {
+        for shift in 0..odd.len() {
+            let values: Vec<f32> = (0..512).map(|i| odd[i * (shift + 1) % odd.len()]).collect();
+            let mut blocks = vec![0; ty.row_bytes(512).unwrap()];
+            quantize(ty, &values, &mut blocks).unwrap();
+        }
+        for byte in 0..=255 {
+            let blocks = vec![byte; ty.row_bytes(512).unwrap()];
+            dequantize(ty, &blocks, &mut vec![0.0; 512]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn wrong_sizes_and_types_are_refused() {
+    let refused = |r: Result<(), Error>, text: &str| match r {
+        Err(Error::InvalidArgument(m) | Error::Unsupported(m)) => assert!(m.contains(text), "{m}"),
+        r => panic!("want an error with {text:?}, got {r:?}"),
+    };
+    refused(dequantize(GgmlType::Q4_0, &[0; 18], &mut [0.0; 31]), "q4_0");
+    refused(dequantize(GgmlType::Q4_0, &[0; 17], &mut [0.0; 32]), "18 bytes, not 17");
+    refused(dequantize(GgmlType::Q4_K, &[0; 144], &mut [0.0; 512]), "288 bytes, not 144");
+    refused(quantize(GgmlType::Q6_K, &[0.0; 256], &mut [0; 211]), "210 bytes, not 211");
+    refused(quantize(GgmlType::Q8_0, &[0.0; 33], &mut [0; 34]), "whole number of q8_0 blocks");
+    refused(dequantize(GgmlType::Q2_K, &[0; 84], &mut [0.0; 256]), "q2_K");
+    refused(quantize(GgmlType::I32, &[0.0], &mut [0; 4]), "i32");
+}
+
+/// Sizes as ggml's type table gives them.
+#[test]
+fn types_have_the_sizes_of_ggml() {
+    let table = [
+        (0, "f32", 1, 4),
+        (1, "f16", 1, 2),
+        (2, "q4_0", 32, 18),
+        (3, "q4_1", 32, 20),
+        (6, "q5_0", 32, 22),
+        (7, "q5_1", 32, 24),
+        (8, "q8_0", 32, 34),
+        (9, "q8_1", 32, 36),
+        (10, "q2_K", 256, 84),
+        (11, "q3_K", 256, 110),
+        (12, "q4_K", 256, 144),
+        (13, "q5_K", 256, 176),
+        (14, "q6_K", 256, 210),
+        (15, "q8_K", 256, 292),
+        (16, "iq2_xxs", 256, 66),
+        (17, "iq2_xs", 256, 74),
+        (18, "iq3_xxs", 256, 98),
+        (19, "iq1_s", 256, 50),
+        (20, "iq4_nl", 32, 18),
+        (21, "iq3_s", 256, 110),
+        (22, "iq2_s", 256, 82),
+        (23, "iq4_xs", 256, 136),
+        (24, "i8", 1, 1),
+        (25, "i16", 1, 2),
+        (26, "i32", 1, 4),
+        (27, "i64", 1, 8),
+        (28, "f64", 1, 8),
+        (29, "iq1_m", 256, 56),
+        (30, "bf16", 1, 2),
+        (34, "tq1_0", 256, 54),
+        (35, "tq2_0", 256, 66),
+        (39, "mxfp4", 32, 17),
+        (40, "nvfp4", 64, 36),
+        (41, "q1_0", 128, 18),
+        (42, "q2_0", 64, 18),
+    ];
+    assert_eq!(table.len(), GgmlType::ALL.len());
+    for (id, name, len, bytes) in table {
+        let ty = GgmlType::from_id(id).unwrap();
+        assert_eq!((ty as u32, ty.name(), ty.block_len(), ty.block_bytes()), (id, name, len, bytes));
+    }
+    for id in [4, 5, 31, 32, 33, 36, 37, 38, 43, u32::MAX] {
+        assert_eq!(GgmlType::from_id(id), None);
+    }
+}

@@ -1,0 +1,59 @@
+#!/bin/sh
+# Install what a fresh Debian or Ubuntu machine needs beyond a Rust toolchain.
+#
+#   tools/setup.sh [story|test]      (default: story)
+#
+#   story   build the library and the program, and print a story
+#   test    also run every test: the C and C++ example, the reference peer
+#
+# Says nothing and changes nothing when all is there.
+set -eu
+
+want=${1:-story}
+case $want in
+story | test) ;;
+*)
+    echo "usage: tools/setup.sh [story|test]" >&2
+    exit 2
+    ;;
+esac
+
+missing=
+have() { # COMMAND PACKAGE
+    command -v "$1" >/dev/null || missing="$missing $2"
+}
+have cc gcc
+have make make
+[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+if [ "$want" = test ]; then
+    have c++ g++
+    have nm binutils
+    have tar tar
+    have npm npm
+    have python3 python3
+    python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
+fi
+
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "setup.sh: please install:$missing (this script knows apt-get only)" >&2
+        exit 1
+    fi
+    sudo=
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "setup.sh: as root, please run: apt-get install$missing" >&2
+            exit 1
+        }
+        sudo=sudo
+    fi
+    echo "setup.sh: installing$missing"
+    $sudo apt-get update -qq
+    # shellcheck disable=SC2086 # a list of words
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "setup.sh: a Rust toolchain is missing (1.89 or later; rustup installs one)" >&2
+    exit 1
+fi

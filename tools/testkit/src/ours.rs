@@ -1,0 +1,58 @@
+//! Our own engine, as the tests drive it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
+
+use crate::engine::{Engine, Item, Params};
+
+/// A context of librocmforge and the batch that feeds it.
+pub struct Ours {
+    context: Context,
+    batch: Batch,
+}
+
+impl Ours {
+    /// Load the model at `path`.
+    pub fn load(path: &Path) -> Result<Arc<Model>, String> {
+        Model::load(path, ModelParams::default()).map(Arc::new).map_err(|e| e.to_string())
+    }
+
+    /// A context over `model`.
+    pub fn context(model: &Arc<Model>, params: &Params) -> Result<Ours, String> {
+        let raw = ContextParams {
+            n_ctx: params.n_ctx,
+            n_batch: params.n_batch,
+            n_ubatch: params.n_ubatch,
+            n_seq_max: params.n_seq_max,
+            n_threads: params.n_threads,
+            n_threads_batch: params.n_threads,
+            type_k: params.kv,
+            type_v: params.kv,
+            ..ContextParams::default()
+        };
+        let context = Context::new(model.clone(), raw).map_err(|e| e.to_string())?;
+        let batch = Batch::new(params.n_batch, 1).map_err(|e| e.to_string())?;
+        Ok(Ours { context, batch })
+    }
+}
+
+impl Engine for Ours {
+    fn n_vocab(&self) -> usize {
+        self.context.n_vocab()
+    }
+
+    fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
+        self.batch.clear();
+        for i in batch {
+            self.batch.add(i.token, i.pos, &[i.seq], i.logits).map_err(|e| e.to_string())?;
+        }
+        self.context.decode(&self.batch).map_err(|e| e.to_string())?;
+        Ok(self.context.all_logits().to_vec())
+    }
+
+    fn clear(&mut self) {
+        self.context.clear();
+    }
+}

@@ -1,0 +1,93 @@
+//! What the peer says about a model: its own logits and greedy text, and the exact logits along
+//! them.
+
+use std::path::Path;
+
+use rocmforge::quant::GgmlType;
+
+use crate::engine::{Params, Token, Trace, greedy, replay};
+use crate::parity::{Parity, parity, sure};
+use crate::peer::Peer;
+use crate::rng::Rng;
+
+/// The peer's run of a prompt and its continuation, and the exact run of the same tokens.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// Entries in a row of logits.
+    pub n_vocab: usize,
+    /// The peer's tokens and logits.
+    pub peer: Trace,
+    /// `[peer.tokens.len()][n_vocab]`: the exact logits.
+    pub exact: Vec<f32>,
+}
+
+impl Reference {
+    /// Let the peer decode `prompt` in micro-batches of `n_ubatch` and choose `n` tokens after it,
+    /// with a KV cache of type `kv`; then decode the same with `dequantized`, the copy of `model`
+    /// that [`write_dequantized`](crate::synth::write_dequantized) makes.
+    pub fn make(
+        peer: Peer,
+        model: &Path,
+        dequantized: &Path,
+        prompt: &[Token],
+        n: usize,
+        n_ubatch: usize,
+        kv: GgmlType,
+    ) -> Result<Reference, String> {
+        // One thread: two of the peer wait for each other by spinning, which crawls on a shared machine.
+        let params = Params { n_ubatch, kv, n_threads: 1, ..Params::sequence(prompt.len() + n) };
+        let model = peer.load_model(model)?;
+        // The peer's flash attention rounds f32 keys and values to f16: not what such a cache is for.
+        let flash_attn = if kv == GgmlType::F32 { Some(false) } else { None };
+        let trace = greedy(&mut model.context(&params, flash_attn)?, prompt, n)?;
+        let params = Params { kv: GgmlType::F32, ..params };
+        let exact = peer.load_model(dequantized)?;
+        let exact = replay(&mut exact.context(&params, Some(false))?, &trace)?;
+        Ok(Reference { n_vocab: model.n_vocab(), peer: trace, exact })
+    }
+
+    /// Compare the logits `ours` along the same tokens, `[peer.tokens.len()][n_vocab]`.
+    pub fn compare(&self, ours: &[f32]) -> Parity {
+        parity(ours, &self.peer.logits, &self.exact, self.n_vocab)
+    }
+
+    /// How many of the peer's greedy tokens come before the first of which it is not sure.
+    pub fn sure_length(&self) -> usize {
+        let sure = sure(&self.peer.logits, &self.exact, self.n_vocab);
+        sure[self.peer.n_prompt - 1..].iter().take_while(|s| **s).count()
+    }
+}
+
+/// A prompt of `n` random tokens below `n_vocab`.
+pub fn random_prompt(n: usize, n_vocab: usize, seed: u64) -> Vec<Token> {
+    let mut rng = Rng::new(seed);
+    (0..n).map(|_| rng.below(n_vocab) as Token).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synth::{self, Options, Recipe, Shape};
+
+    #[test]
+    fn the_peer_is_near_the_exact_logits() {
+        let Some(peer) = Peer::for_test() else { return };
+        for shape in ["tiny-llama", "tiny-llama3", "tiny-qwen2"].map(|n| Shape::named(n).unwrap()) {
+            for recipe in ["F32", "Q4_0", "Q4_K_M"].map(|n| Recipe::named(n).unwrap()) {
+                let name = format!("{}-{}", shape.name, recipe.name());
+                let path = crate::scratch(&format!("reference-{name}.gguf"));
+                let exact = crate::scratch(&format!("reference-{name}-f32.gguf"));
+                synth::write(&path, shape, &Options { recipe, seed: 3, vocab_from: None }).unwrap();
+                synth::write_dequantized(&path, &exact).unwrap();
+                let prompt = random_prompt(150, shape.n_vocab, 5);
+                let r = Reference::make(peer, &path, &exact, &prompt, 33, 64, GgmlType::F16).unwrap();
+                let same = r.compare(&r.peer.logits);
+                let rms = (r.exact.iter().map(|v| v * v).sum::<f32>() / r.exact.len() as f32).sqrt();
+                println!("{name}: {same}, logits of {rms:.2}");
+                assert_eq!(same.positions, 182);
+                assert!(same.check().is_ok(), "{name}: {same}");
+                assert!(rms > 0.3 && rms < 3.0, "{name}: logits of {rms}");
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Which tensors a model of a shape has, of which type, and how large their numbers are.
+//!
+//! Standard deviations keep activations near unit variance from layer to layer, so that logits
+//! are well conditioned and two correct engines agree closely.
+
+use rocmforge::quant::GgmlType;
+
+use super::shape::Shape;
+
+/// The types of a model's matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// One type for all; where a row is not a whole number of its blocks, Q8_0 or F16.
+    Plain(GgmlType),
+    /// Q4_K with Q6_K for the head and the embedding, and for `attn_v` and `ffn_down` of the
+    /// layers that llama.cpp favours.
+    Q4KM,
+}
+
+impl Recipe {
+    /// The recipes that parity is checked for.
+    pub const ALL: &'static [Recipe] = &[
+        Recipe::Plain(GgmlType::F32),
+        Recipe::Plain(GgmlType::F16),
+        Recipe::Plain(GgmlType::BF16),
+        Recipe::Plain(GgmlType::Q4_0),
+        Recipe::Plain(GgmlType::Q8_0),
+        Recipe::Plain(GgmlType::Q4_K),
+        Recipe::Plain(GgmlType::Q5_K),
+        Recipe::Plain(GgmlType::Q6_K),
+        Recipe::Q4KM,
+    ];
+
+    /// As on the command line: `F32`, `Q4_0`, `Q4_K_M`, ..
+    pub fn name(self) -> String {
+        match self {
+            Recipe::Plain(ty) => ty.name().to_uppercase(),
+            Recipe::Q4KM => "Q4_K_M".into(),
+        }
+    }
+
+    /// The recipe called `name`.
+    pub fn named(name: &str) -> Option<Recipe> {
+        Recipe::ALL.iter().copied().find(|r| r.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether its main type has blocks of 256.
+    pub fn is_k_quant(self) -> bool {
+        self.main().block_len() == 256
+    }
+
+    /// `general.file_type`: `enum llama_ftype`.
+    pub fn file_type(self) -> u32 {
+        match self {
+            Recipe::Q4KM => 15,
+            Recipe::Plain(ty) => match ty {
+                GgmlType::F16 => 1,
+                GgmlType::Q4_0 => 2,
+                GgmlType::Q8_0 => 7,
+                GgmlType::Q4_K => 14,
+                GgmlType::Q5_K => 16,
+                GgmlType::Q6_K => 18,
+                GgmlType::BF16 => 32,
+                _ => 0,
+            },
+        }
+    }
+
+    fn main(self) -> GgmlType {
+        match self {
+            Recipe::Plain(ty) => ty,
+            Recipe::Q4KM => GgmlType::Q4_K,
+        }
+    }
+
+    /// The type of the matrix `what` with rows of `row` elements in layer `layer`, if in one.
+    fn pick(self, what: &str, row: usize, layer: Option<usize>, n_layer: usize) -> GgmlType {
+        let favoured =
+            layer.is_some_and(|i| i < n_layer / 8 || i >= 7 * n_layer / 8 || (i - n_layer / 8) % 3 == 2);
+        let ty = match (self, what) {
+            (Recipe::Q4KM, "output" | "token_embd") => GgmlType::Q6_K,
+            (Recipe::Q4KM, "attn_v" | "ffn_down") if favoured => GgmlType::Q6_K,
+            _ => self.main(),
+        };
+        [ty, GgmlType::Q8_0, GgmlType::F16]
+            .into_iter()
+            .find(|ty| row.is_multiple_of(ty.block_len()))
+            .unwrap_or(GgmlType::F32)
+    }
+}
+
+/// The numbers of a tensor.
+#[derive(Clone, Debug)]
+pub enum Fill {
+    /// Normally distributed.
+    Normal {
+        /// The centre.
+        mean: f32,
+        /// The standard deviation.
+        sd: f32,
+    },
+    /// Just these.
+    Values(Vec<f32>),
+}
+
+/// One tensor to be made.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Its GGUF name.
+    pub name: String,
+    /// Row length first.
+    pub dims: Vec<u64>,
+    /// Its type.
+    pub ty: GgmlType,
+    /// Its numbers.
+    pub fill: Fill,
+}
+
+/// Every tensor of a model, in the order of its file.
+pub fn plan(s: &Shape, recipe: Recipe) -> Vec<Planned> {
+    let mut out = Vec::new();
+    let vector = |name: String, n: usize, mean: f32| Planned {
+        name,
+        dims: vec![n as u64],
+        ty: GgmlType::F32,
+        fill: Fill::Normal { mean, sd: 0.1 },
+    };
+    // `gain` is the standard deviation of the product with a row of unit variance.
+    let matrix =
+        |prefix: &str, what: &str, row: usize, rows: usize, gain: f32, layer: Option<usize>| Planned {
+            name: format!("{prefix}{what}.weight"),
+            dims: vec![row as u64, rows as u64],
+            ty: recipe.pick(what, row, layer, s.n_layer),
+            fill: Fill::Normal { mean: 0.0, sd: gain / (row as f32).sqrt() },
+        };
+    let embedding = if s.tied { 1.0 } else { (s.n_embd as f32).sqrt() };
+    out.push(matrix("", "token_embd", s.n_embd, s.n_vocab, embedding, None));
+    if let Some(values) = s.rope_freqs() {
+        out.push(Planned {
+            name: "rope_freqs.weight".into(),
+            dims: vec![values.len() as u64],
+            ty: GgmlType::F32,
+            fill: Fill::Values(values),
+        });
+    }
+    out.push(vector("output_norm.weight".into(), s.n_embd, 1.0));
+    if !s.tied {
+        out.push(matrix("", "output", s.n_embd, s.n_vocab, 1.0, None));
+    }
+    let (n_q, n_kv) = (s.n_head * s.head_dim, s.n_head_kv * s.head_dim);
+    for i in 0..s.n_layer {
+        let p = format!("blk.{i}.");
+        let layer = Some(i);
+        out.push(vector(format!("{p}attn_norm.weight"), s.n_embd, 1.0));
+        out.push(matrix(&p, "attn_q", s.n_embd, n_q, 1.5, layer));
+        out.push(matrix(&p, "attn_k", s.n_embd, n_kv, 1.5, layer));
+        out.push(matrix(&p, "attn_v", s.n_embd, n_kv, 1.0, layer));
+        if s.bias {
+            out.push(vector(format!("{p}attn_q.bias"), n_q, 0.0));
+            out.push(vector(format!("{p}attn_k.bias"), n_kv, 0.0));
+            out.push(vector(format!("{p}attn_v.bias"), n_kv, 0.0));
+        }
+        out.push(matrix(&p, "attn_output", n_q, s.n_embd, 1.0, layer));
+        out.push(vector(format!("{p}ffn_norm.weight"), s.n_embd, 1.0));
+        out.push(matrix(&p, "ffn_gate", s.n_embd, s.n_ff, 1.0, layer));
+        out.push(matrix(&p, "ffn_up", s.n_embd, s.n_ff, 1.0, layer));
+        out.push(matrix(&p, "ffn_down", s.n_ff, s.n_embd, 1.0, layer));
+    }
+    out
+}
