@@ -21,9 +21,9 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The definition, with an environment form for every flag.
+/// The definition, with an environment form for every flag. Of a flag given twice, the last counts.
 pub fn command() -> clap::Command {
-    Cli::command().mut_subcommands(|command| {
+    Cli::command().args_override_self(true).mut_subcommands(|command| {
         command.mut_args(|arg| match arg.get_long() {
             Some(long) => {
                 let name = format!("ROCMFORGE_{}", long.replace('-', "_").to_uppercase());
