@@ -12,6 +12,7 @@ mod interrupt;
 mod models;
 mod output;
 mod report;
+mod session;
 mod text;
 mod tokenize;
 
