@@ -12,10 +12,11 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use rocmforge::backend::cpu::Isa;
+use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
 use rocmforge_testkit::engine::{Engine, Item, Params, Token, greedy, perplexity, replay};
 use rocmforge_testkit::ours::Ours;
-use rocmforge_testkit::parity::nmse;
+use rocmforge_testkit::parity::{allowed, nmse};
 use rocmforge_testkit::peer::Peer;
 use rocmforge_testkit::reference::{Reference, random_prompt};
 use rocmforge_testkit::synth::{self, Options, Recipe, Shape};
@@ -115,6 +116,10 @@ fn checks() -> Vec<(String, Check)> {
         let recipe = recipe(name);
         add(format!("sequences/tiny-llama3/{name}"), Box::new(move |p| sequences(p, recipe, kv)));
     }
+    for pooling in Pooling::ALL {
+        let check = move |p| embeddings(p, recipe("Q4_0"), pooling);
+        add(format!("embeddings/tiny-llama3/{}", pooling.name()), Box::new(check));
+    }
     add("demo/text".into(), Box::new(demo_text));
     add("demo/perplexity".into(), Box::new(demo_perplexity));
     all
@@ -198,6 +203,29 @@ fn sequences(peer: Peer, recipe: Recipe, kv: GgmlType) -> Outcome {
         }
     }
     Ok(note)
+}
+
+/// Embeddings of the tokens of two sequences in one batch, or pooled from them.
+fn embeddings(peer: Peer, recipe: Recipe, pooling: Pooling) -> Outcome {
+    let shape = named("tiny-llama3")?;
+    let (path, exact) = model(shape, recipe)?;
+    let batch: Vec<Item> = (0..2)
+        .flat_map(|seq| {
+            let tokens = random_prompt(20 + 11 * seq, shape.n_vocab, seq as u64);
+            let item = |(pos, token)| Item { token, pos: pos as i32, seq: seq as i32, logits: true };
+            tokens.into_iter().enumerate().map(item).collect::<Vec<_>>()
+        })
+        .collect();
+    let params = Params { n_seq_max: 2, embeddings: Some(pooling), ..Params::sequence(64) };
+    let theirs = |path: &PathBuf, kv| {
+        let model = peer.load_model(path)?;
+        model.context(&Params { kv, ..params }, Some(false))?.embeddings(&batch)
+    };
+    let (truth, theirs) = (theirs(&exact, GgmlType::F32)?, theirs(&path, GgmlType::F16)?);
+    let ours = Ours::context(&Ours::load(&path)?, &params)?.embeddings(&batch)?;
+    let (ours, theirs) = (nmse(&ours, &truth), nmse(&theirs, &truth));
+    let note = format!("ours {ours:.2e}, peer {theirs:.2e}");
+    if theirs < 0.05 && ours <= allowed(theirs) { Ok(note) } else { Err(note) }
 }
 
 /// The demo model, its dequantised copy and the ids of the held-out text.

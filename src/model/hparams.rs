@@ -1,5 +1,6 @@
 //! Hyperparameters: what the metadata of a file says of the shape of its model.
 
+use super::Pooling;
 use crate::gguf::File;
 use crate::graph::RopeParams;
 use crate::{Error, Result};
@@ -28,6 +29,8 @@ pub struct Hparams {
     pub rms_eps: f32,
     /// Rotary positions: `rope.*`.
     pub rope: RopeParams,
+    /// How its embeddings are pooled: `pooling_type`, else not at all.
+    pub pooling: Pooling,
     /// Rows of the embedding table.
     pub n_vocab: usize,
 }
@@ -138,6 +141,7 @@ impl Hparams {
             head_dim_v,
             rms_eps: keys.float_or("attention.layer_norm_rms_epsilon", 1e-5)?,
             rope: rope(&keys, head_dim_k, n_ctx_train)?,
+            pooling: Pooling::from_number(file.u32(&keys.key("pooling_type"))?.unwrap_or(0).into())?,
             n_vocab: vocab_rows(file)?,
         })
     }

@@ -3,8 +3,10 @@
 
 pub(crate) mod arch;
 mod hparams;
+mod pooling;
 
 pub use hparams::Hparams;
+pub use pooling::Pooling;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::log::{Log, info, warning};
 use crate::quant::GgmlType;
 use crate::tokenizer::Vocab;
 use crate::{Error, Result};
-use arch::{Arch, GraphSpec, TensorTable};
+use arch::{Arch, GraphSpec, TensorTable, Wanted};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -186,7 +188,8 @@ impl Compute {
         let tensors = TensorTable::new(file)?;
         // Building a graph checks every tensor that the model needs, and tells which those are.
         let (type_k, type_v) = (GgmlType::F32, GgmlType::F32);
-        let spec = GraphSpec { n_tokens: 1, n_outputs: 1, n_cells: 64, type_k, type_v };
+        let wanted = Wanted { logits: true, embeddings: false };
+        let spec = GraphSpec { n_tokens: 1, n_outputs: 1, wanted, n_cells: 64, type_k, type_v };
         let survey = arch.graph(&hparams, &tensors, &spec)?;
         let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
         let weights = backend.bind(file, &survey.weights(), progress)?;

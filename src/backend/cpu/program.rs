@@ -74,8 +74,8 @@ pub(super) type Wave = Vec<Kernel>;
 /// See the module's documentation.
 pub(super) struct Program {
     pub waves: Vec<Wave>,
-    /// Offset in the arena and row length of the logits.
-    pub output: Option<(usize, usize)>,
+    /// Offset in the arena and row length of each output.
+    pub outputs: Vec<(usize, usize)>,
 }
 
 impl Program {
@@ -88,15 +88,12 @@ impl Program {
         };
         let wave = |ids: &Vec<TensorId>| ids.iter().map(kernel).collect::<Result<Wave>>();
         let waves = plan.waves.iter().map(wave).collect::<Result<_>>()?;
-        let logits = graph.roots.iter().find(|r| !graph.node(**r).op.has_effect());
-        let output = match logits {
-            Some(&id) => match operand(id)?.place {
-                Place::Arena(offset) => Some((offset, graph.node(id).ne[0])),
-                _ => return Err(Error::Internal("the output of a graph lies outside the arena".into())),
-            },
-            None => None,
+        let output = |&id: &TensorId| match operand(id)?.place {
+            Place::Arena(offset) => Ok((offset, graph.node(id).ne[0])),
+            _ => Err(Error::Internal("an output of a graph lies outside the arena".into())),
         };
-        Ok(Program { waves, output })
+        let outputs = graph.roots.iter().filter(|r| !graph.node(**r).op.has_effect()).map(output);
+        Ok(Program { waves, outputs: outputs.collect::<Result<_>>()? })
     }
 
     pub fn kernels(&self) -> impl Iterator<Item = &Kernel> {

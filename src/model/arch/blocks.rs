@@ -50,12 +50,19 @@ fn swiglu(net: &mut Net<'_>, il: usize, x: TensorId) -> Result<TensorId> {
     net.linear(&format!("blk.{il}.ffn_down"), h, net.hp.n_embd)
 }
 
-/// The final norm and the logits; files without an output matrix use the embedding table.
+/// The final norm, whose rows are the embeddings, and the logits; files without an output matrix
+/// use the embedding table.
 fn head(net: &mut Net<'_>, x: TensorId) -> Result<()> {
     let x = net.norm("output_norm", x)?;
-    let name = if net.has("output.weight") { "output" } else { "token_embd" };
-    let logits = net.linear(name, x, net.hp.n_vocab)?;
-    net.set_logits(logits);
+    let wanted = net.wanted();
+    if wanted.logits {
+        let name = if net.has("output.weight") { "output" } else { "token_embd" };
+        let logits = net.linear(name, x, net.hp.n_vocab)?;
+        net.output(logits);
+    }
+    if wanted.embeddings {
+        net.output(x);
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ mod qwen2;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use net::{GraphSpec, Net, TensorTable};
+pub(crate) use net::{GraphSpec, Net, TensorTable, Wanted};
 
 use crate::graph::{Graph, RopeStyle};
 use crate::{Error, Result};

@@ -41,13 +41,24 @@ impl TensorTable {
     }
 }
 
+/// What is wanted of a token. The roots of a graph are in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    /// Logits, `[n_outputs][n_vocab]`.
+    pub logits: bool,
+    /// Embeddings, `[n_outputs][n_embd]`.
+    pub embeddings: bool,
+}
+
 /// The sizes a graph is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct GraphSpec {
     /// Capacity in tokens.
     pub n_tokens: usize,
-    /// Capacity in rows of logits; none leaves out all that only logits need.
+    /// Capacity in rows of output; none leaves out all that only outputs need.
     pub n_outputs: usize,
+    /// What a row of output is made of.
+    pub wanted: Wanted,
     /// Cells of the KV cache, a multiple of 64.
     pub n_cells: usize,
     /// Type of the cached keys.
@@ -66,18 +77,18 @@ pub(crate) struct Net<'a> {
     pub rope: RopeStyle,
     tensors: &'a TensorTable,
     spec: &'a GraphSpec,
-    logits: Option<TensorId>,
+    outputs: Vec<TensorId>,
 }
 
 impl<'a> Net<'a> {
     pub(super) fn new(arch: &Arch, hp: &'a Hparams, tensors: &'a TensorTable, spec: &'a GraphSpec) -> Self {
         let g = Builder::new(spec.n_tokens, spec.n_outputs);
-        Net { g, hp, rope: arch.rope, tensors, spec, logits: None }
+        Net { g, hp, rope: arch.rope, tensors, spec, outputs: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Graph {
-        let roots: Vec<_> = self.logits.into_iter().filter(|_| self.spec.n_outputs > 0).collect();
-        self.g.finish(&roots)
+        let roots = if self.spec.n_outputs > 0 { &self.outputs[..] } else { &[] };
+        self.g.finish(roots)
     }
 
     /// Whether the file has this tensor.
@@ -177,8 +188,13 @@ impl<'a> Net<'a> {
         self.g.kv_write(kv, x, cells)
     }
 
-    /// What the pass is for.
-    pub fn set_logits(&mut self, logits: TensorId) {
-        self.logits = Some(logits);
+    /// What is wanted of a token.
+    pub fn wanted(&self) -> Wanted {
+        self.spec.wanted
+    }
+
+    /// Makes `x` an output of the pass; in the order of [`Wanted`].
+    pub fn output(&mut self, x: TensorId) {
+        self.outputs.push(x);
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::graph::passes::{self, Packing};
 use crate::graph::plan::plan;
 use crate::graph::{DType, Op, RopeParams};
+use crate::model::Pooling;
 use crate::quant::GgmlType;
 
 struct PackQuants;
@@ -17,6 +18,8 @@ impl Packing for PackQuants {
 }
 
 const N_LAYER: usize = 4;
+
+const LOGITS: Wanted = Wanted { logits: true, embeddings: false };
 
 fn hparams() -> Hparams {
     let rope = RopeParams {
@@ -40,6 +43,7 @@ fn hparams() -> Hparams {
         head_dim_v: 16,
         rms_eps: 1e-5,
         rope,
+        pooling: Pooling::None,
         n_vocab: 512,
     }
 }
@@ -71,7 +75,7 @@ fn tensors(bias: bool) -> TensorTable {
 
 fn graph(arch: &str, n_tokens: usize, n_outputs: usize) -> Graph {
     let (type_k, type_v) = (GgmlType::F16, GgmlType::F16);
-    let spec = GraphSpec { n_tokens, n_outputs, n_cells: 256, type_k, type_v };
+    let spec = GraphSpec { n_tokens, n_outputs, wanted: LOGITS, n_cells: 256, type_k, type_v };
     Arch::find(arch).unwrap().graph(&hparams(), &tensors(arch == "qwen2"), &spec).unwrap()
 }
 
@@ -138,7 +142,14 @@ fn the_plan_reuses_memory() {
 fn missing_and_misshapen_tensors_are_named() {
     let (hp, spec) = (
         hparams(),
-        GraphSpec { n_tokens: 1, n_outputs: 1, n_cells: 64, type_k: GgmlType::F16, type_v: GgmlType::F16 },
+        GraphSpec {
+            n_tokens: 1,
+            n_outputs: 1,
+            wanted: LOGITS,
+            n_cells: 64,
+            type_k: GgmlType::F16,
+            type_v: GgmlType::F16,
+        },
     );
     let e = Arch::find("qwen2").unwrap().graph(&hp, &tensors(false), &spec).unwrap_err().to_string();
     assert!(e.contains("blk.0.attn_q.bias"), "{e}");
