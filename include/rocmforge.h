@@ -865,6 +865,15 @@ enum rf_status rf_model_n_head(const struct rf_model *model, int32_t *n);
 enum rf_status rf_model_n_head_kv(const struct rf_model *model, int32_t *n);
 
 /**
+ * The number of experts in each layer of a model; 0 for one without.
+ *
+ * @param model The model.
+ * @param n     Receives the number.
+ * @return RF_STATUS_INVALID_ARGUMENT if only the vocabulary was loaded (vocab_only).
+ */
+enum rf_status rf_model_n_expert(const struct rf_model *model, int32_t *n);
+
+/**
  * The number of tokens that a model gives logits for. Some models pad it: it is then more than
  * rf_vocab_n_tokens().
  *

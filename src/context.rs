@@ -106,7 +106,8 @@ const UNKNOWN: Pos = Pos::MIN;
 
 fn spec(params: &ContextParams, n_tokens: usize, n_outputs: usize, wanted: Wanted) -> GraphSpec {
     let n_cells = params.n_ctx.next_multiple_of(64);
-    GraphSpec { n_tokens, n_outputs, wanted, n_cells, type_k: params.type_k, type_v: params.type_v }
+    let (n_ctx, type_k, type_v) = (params.n_ctx, params.type_k, params.type_v);
+    GraphSpec { n_tokens, n_outputs, wanted, n_ctx, n_cells, type_k, type_v }
 }
 
 impl Context {

@@ -105,6 +105,16 @@ fn checks() -> Vec<(String, Check)> {
         "tiny-qwen2-gqa7",
         "tiny-qwen2-untied",
         "tiny-qwen2-yarn",
+        "tiny-llama-longrope-long",
+        "tiny-llama-longrope-short",
+        "tiny-qwen3",
+        "tiny-qwen3-untied",
+        "tiny-chatglm",
+        "tiny-chatglm-no-bias",
+        "tiny-glm4",
+        "tiny-glm4-fused",
+        "tiny-mixtral",
+        "tiny-qwen3moe",
     ] {
         // With f32 throughout, the only error left is that of the arithmetic.
         for (name, kv) in [("F32", f32), ("Q4_0", f16)] {
@@ -112,9 +122,20 @@ fn checks() -> Vec<(String, Check)> {
             add(format!("variants/{shape}/{name}"), Box::new(move |p| logits(p, shape, recipe, kv)));
         }
     }
-    for (name, kv) in [("F32", f32), ("Q4_0", f16), ("Q4_K_M", f16)] {
-        let recipe = recipe(name);
-        add(format!("sequences/tiny-llama3/{name}"), Box::new(move |p| sequences(p, recipe, kv)));
+    // Where a token takes one expert, errors that change it are as large as results.
+    let f32s = recipe("F32");
+    add("variants/tiny-mixtral-one/F32".into(), Box::new(move |p| logits(p, "tiny-mixtral-one", f32s, f32)));
+    for shape in ["tiny-chatglm", "tiny-glm4", "tiny-mixtral", "tiny-qwen3moe"] {
+        for name in ["F16", "Q8_0", "Q4_K_M"] {
+            let recipe = recipe(name);
+            add(format!("variants/{shape}/{name}"), Box::new(move |p| logits(p, shape, recipe, f16)));
+        }
+    }
+    for shape in ["tiny-llama3", "tiny-mixtral", "tiny-qwen3moe"] {
+        for (name, kv) in [("F32", f32), ("Q4_0", f16), ("Q4_K_M", f16)] {
+            let recipe = recipe(name);
+            add(format!("sequences/{shape}/{name}"), Box::new(move |p| sequences(p, shape, recipe, kv)));
+        }
     }
     for pooling in Pooling::ALL {
         let check = move |p| embeddings(p, recipe("Q4_0"), pooling);
@@ -154,8 +175,8 @@ fn logits(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
 /// Three sequences of different lengths, their prompts interleaved in one batch and then one token
 /// of each in every batch: each is at parity with the peer's run of it alone, and with f32
 /// throughout it is also, but for rounding, our own run of it alone.
-fn sequences(peer: Peer, recipe: Recipe, kv: GgmlType) -> Outcome {
-    let shape = named("tiny-llama3")?;
+fn sequences(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
+    let shape = named(shape)?;
     let (path, exact) = model(shape, recipe)?;
     let lengths = [50, 37, 61];
     let n_generate = 9;

@@ -34,6 +34,7 @@ const NULL_CALLS: &[(&str, fn() -> rf_status)] = null_calls! {
     rf_model_n_layer(null(), null_mut());
     rf_model_n_head(null(), null_mut());
     rf_model_n_head_kv(null(), null_mut());
+    rf_model_n_expert(null(), null_mut());
     rf_model_n_vocab(null(), null_mut());
     rf_model_last_error(null(), null_mut(), N, null_mut());
     rf_split_path(null(), 0, 1, null_mut(), N, null_mut());
