@@ -381,6 +381,7 @@ impl Context {
 
         let program = self.program(n_tokens, n_outputs)?;
         let abort = self.abort.as_mut().map(|a| &mut **a as AbortCheck<'_>);
+        crate::fault::point("decode");
         self.session.run(program, &self.inputs, abort)?;
 
         let n_vocab = self.n_vocab();
