@@ -457,6 +457,7 @@ impl Context {
 
         let program = self.program(n_tokens, n_outputs)?;
         let abort = self.abort.as_mut().map(|a| &mut **a as AbortCheck<'_>);
+        crate::fault::point("decode");
         self.session.run(program, &self.inputs, abort)?;
 
         if n_outputs > 0 {

@@ -70,6 +70,7 @@ impl Model {
     }
 
     fn from_file(file: Arc<File>, params: ModelParams<'_>, start: Instant) -> Result<Model> {
+        must_be_a_model(&file)?;
         let vocab = Vocab::from_gguf(&file)?;
         let mut always = |_| true;
         let progress: &mut dyn FnMut(f32) -> bool = match params.progress {
@@ -181,6 +182,17 @@ impl Model {
             )
         })
     }
+}
+
+/// Other things come in GGUF files too, and lack a model's keys: better to say what they are.
+fn must_be_a_model(file: &File) -> Result<()> {
+    let what = match file.str("general.type")? {
+        Some("adapter") => "a LoRA adapter, which goes with a model",
+        Some("imatrix") => "an importance matrix, which goes into quantization",
+        Some("mmproj") => "a projector of images or sound, which goes with a model",
+        _ => return Ok(()),
+    };
+    Err(Error::Unsupported(format!("the file is not a model (general.type): it is {what}")))
 }
 
 impl Compute {

@@ -44,6 +44,7 @@ impl Work for Run<'_> {
     }
 
     fn chunk(&self, step: usize, mut chunk: usize, n_threads: usize, thread: usize) {
+        crate::fault::point("kernel");
         for kernel in &self.program.waves[step] {
             let n = self.kernel_chunks(kernel, n_threads);
             if chunk < n {
