@@ -3,20 +3,22 @@
 
 pub(crate) mod arch;
 mod hparams;
+mod pooling;
 
-pub use hparams::Hparams;
+pub use hparams::{Experts, Hparams};
+pub use pooling::Pooling;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Weights, cpu};
-use crate::gguf::File;
+use crate::gguf::{File, TensorInfo};
 use crate::log::{Log, info, warning};
 use crate::quant::GgmlType;
 use crate::tokenizer::Vocab;
 use crate::{Error, Result};
-use arch::{Arch, GraphSpec, TensorTable};
+use arch::{Arch, TensorTable};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -70,6 +72,7 @@ impl Model {
     }
 
     fn from_file(file: Arc<File>, params: ModelParams<'_>, start: Instant) -> Result<Model> {
+        must_be_a_model(&file)?;
         let vocab = Vocab::from_gguf(&file)?;
         let mut always = |_| true;
         let progress: &mut dyn FnMut(f32) -> bool = match params.progress {
@@ -143,11 +146,20 @@ impl Model {
     }
 
     /// Bytes of weights that producing one token reads: all matrices, without the embedding table
-    /// unless it is the output matrix too.
+    /// unless it is the output matrix too, and of the experts of a layer those that it uses.
     pub fn bytes_per_token(&self) -> u64 {
         let tied = self.file.tensor("output.weight").is_none();
-        let read = |name: &str| tied || name != "token_embd.weight";
-        self.file.tensors().iter().filter(|t| read(&t.name)).map(|t| t.n_bytes() as u64).sum()
+        let experts = self.hparams().and_then(|hp| hp.experts.as_ref());
+        let read = |t: &TensorInfo| match experts {
+            _ if !tied && t.name == "token_embd.weight" => 0,
+            Some(e) if t.dims[2] > 1 => {
+                let il = t.name.split('.').nth(1).and_then(|il| il.parse::<usize>().ok());
+                let n_used = il.and_then(|il| e.n_used.get(il)).copied().unwrap_or(e.n_expert);
+                t.n_bytes() as u64 / e.n_expert as u64 * n_used as u64
+            }
+            _ => t.n_bytes() as u64,
+        };
+        self.file.tensors().iter().map(read).sum()
     }
 
     /// How long loading took.
@@ -181,6 +193,17 @@ impl Model {
     }
 }
 
+/// Other things come in GGUF files too, and lack a model's keys: better to say what they are.
+fn must_be_a_model(file: &File) -> Result<()> {
+    let what = match file.str("general.type")? {
+        Some("adapter") => "a LoRA adapter, which goes with a model",
+        Some("imatrix") => "an importance matrix, which goes into quantization",
+        Some("mmproj") => "a projector of images or sound, which goes with a model",
+        _ => return Ok(()),
+    };
+    Err(Error::Unsupported(format!("the file is not a model (general.type): it is {what}")))
+}
+
 impl Compute {
     fn load(file: &Arc<File>, vocab: &Vocab, progress: &mut dyn FnMut(f32) -> bool) -> Result<Compute> {
         let arch = Arch::find(file.need_str("general.architecture")?)?;
@@ -193,12 +216,9 @@ impl Compute {
             )));
         }
         let tensors = TensorTable::new(file)?;
-        // Building a graph checks every tensor that the model needs, and tells which those are.
-        let (type_k, type_v) = (GgmlType::F32, GgmlType::F32);
-        let spec = GraphSpec { n_tokens: 1, n_outputs: 1, n_cells: 64, type_k, type_v };
-        let survey = arch.graph(&hparams, &tensors, &spec)?;
+        let needed = arch.weights(&hparams, &tensors)?;
         let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
-        let weights = backend.bind(file, &survey.weights(), progress)?;
+        let weights = backend.bind(file, &needed, progress)?;
         Ok(Compute { arch, hparams, tensors, backend, weights, sums: OnceLock::new() })
     }
 }

@@ -9,8 +9,11 @@ pub mod matmul;
 mod memory;
 pub mod ops;
 pub mod pool;
+#[cfg(test)]
+mod pool_tests;
 mod program;
 mod session;
+mod sync;
 
 pub use isa::Isa;
 
