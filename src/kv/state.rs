@@ -20,6 +20,7 @@
 //! | `CELL` | the cells: for a whole context 40 bytes each (index, position, set of sequences as 256 bits), for one sequence 4 (position) |
 //! | `OUTS` | of a whole context: the row of logits of each token of the last batch, 4 bytes (-1: none); |
 //! | `LOGI` | of a whole context: those rows, f32 |
+//! | `EMBD` | of a whole context: the embeddings of the same tokens, f32, if there are any and they are not pooled |
 //! | `KEYV` | layer by layer the keys and then the values, head by head, of the cells in order, in the types of the cache |
 //!
 //! Nothing in a state is believed: [`Snapshot::parse`] checks the structure and the sum, and the
@@ -235,6 +236,10 @@ fn i32s(bytes: &[u8]) -> impl ExactSizeIterator<Item = i32> + '_ {
     bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
+fn f32s(bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> + '_ {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
 /// A state that has been read: its structure is sound. Borrows the bytes.
 pub struct Snapshot<'a> {
     /// What it holds.
@@ -245,6 +250,7 @@ pub struct Snapshot<'a> {
     cells: &'a [u8],
     outputs: &'a [u8],
     logits: &'a [u8],
+    embeddings: &'a [u8],
     /// Keys and values; see the module.
     pub kv: &'a [u8],
 }
@@ -312,15 +318,15 @@ impl<'a> Snapshot<'a> {
         r.take(8)?;
         let fingerprint = Fingerprint::decode(Reader(r.section(b"MODL")?))?;
         let (tokens, cells) = (r.section(b"TOKS")?, r.section(b"CELL")?);
-        let (outputs, logits) = match kind {
-            Kind::Context => (r.section(b"OUTS")?, r.section(b"LOGI")?),
-            Kind::Sequence => (&[][..], &[][..]),
+        let (outputs, logits, embeddings) = match kind {
+            Kind::Context => (r.section(b"OUTS")?, r.section(b"LOGI")?, r.section(b"EMBD")?),
+            Kind::Sequence => Default::default(),
         };
         let kv = r.section(b"KEYV")?;
         if !r.rest().is_empty() {
             return Err(damaged(format_args!("{} bytes follow its last section", r.rest().len())));
         }
-        let snapshot = Snapshot { kind, fingerprint, tokens, cells, outputs, logits, kv };
+        let snapshot = Snapshot { kind, fingerprint, tokens, cells, outputs, logits, embeddings, kv };
         snapshot.check_sizes()?;
         snapshot.check_cells()?;
         snapshot.check_outputs()?;
@@ -329,13 +335,9 @@ impl<'a> Snapshot<'a> {
 
     fn check_sizes(&self) -> Result<()> {
         let cell = self.cell_size();
-        let vocab_row = self.fingerprint.n_vocab as usize * 4;
-        for (what, bytes, unit) in [
-            ("tokens", self.tokens, 4),
-            ("cells", self.cells, cell),
-            ("outputs", self.outputs, 4),
-            ("logits", self.logits, vocab_row.max(1)),
-        ] {
+        for (what, bytes, unit) in
+            [("tokens", self.tokens, 4), ("cells", self.cells, cell), ("outputs", self.outputs, 4)]
+        {
             if !bytes.len().is_multiple_of(unit) {
                 return Err(damaged(format_args!("{} bytes are no whole number of {what}", bytes.len())));
             }
@@ -379,9 +381,13 @@ impl<'a> Snapshot<'a> {
                 r => return Err(damaged(format_args!("row {r} of its logits is where {next} should be"))),
             }
         }
-        let n_vocab = self.fingerprint.n_vocab as usize;
-        if !self.logits.is_empty() && self.logits.len() != next as usize * n_vocab * 4 {
-            return Err(damaged(format_args!("{} bytes of logits are not {next} rows", self.logits.len())));
+        for (what, bytes, row) in [
+            ("logits", self.logits, self.fingerprint.n_vocab),
+            ("embeddings", self.embeddings, self.fingerprint.n_embd),
+        ] {
+            if !bytes.is_empty() && bytes.len() as u64 != u64::from(row) * 4 * next as u64 {
+                return Err(damaged(format_args!("{} bytes of {what} are not {next} rows", bytes.len())));
+            }
         }
         Ok(())
     }
@@ -407,7 +413,12 @@ impl<'a> Snapshot<'a> {
 
     /// The logits, row after row.
     pub fn logits(&self) -> impl ExactSizeIterator<Item = f32> + '_ {
-        self.logits.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        f32s(self.logits)
+    }
+
+    /// The embeddings, row after row.
+    pub fn embeddings(&self) -> impl ExactSizeIterator<Item = f32> + '_ {
+        f32s(self.embeddings)
     }
 
     fn cells(&self) -> impl Iterator<Item = SavedCell> + '_ {
@@ -524,13 +535,15 @@ pub struct Parts<'a> {
     pub rows: &'a [Option<u32>],
     /// The logits.
     pub logits: &'a [f32],
+    /// The embeddings.
+    pub embeddings: &'a [f32],
 }
 
 impl Parts<'_> {
     /// Bytes of the whole state, its sum included.
     pub fn size(&self) -> Result<usize> {
         let (outputs, n_sections) = match self.seq {
-            None => (4 * self.rows.len() + size_of_val(self.logits), 6),
+            None => (4 * self.rows.len() + size_of_val(self.logits) + size_of_val(self.embeddings), 7),
             Some(_) => (0, 4),
         };
         let head = HEADER + n_sections * SECTION + self.fingerprint.encode().len();
@@ -574,9 +587,11 @@ impl Parts<'_> {
             for row in self.rows {
                 out.put(&row.map_or(-1, |r| r as i32).to_le_bytes())?;
             }
-            out.section(b"LOGI", size_of_val(self.logits))?;
-            for x in self.logits {
-                out.put(&x.to_le_bytes())?;
+            for (tag, row) in [(b"LOGI", self.logits), (b"EMBD", self.embeddings)] {
+                out.section(tag, size_of_val(row))?;
+                for x in row {
+                    out.put(&x.to_le_bytes())?;
+                }
             }
         }
         out.section(b"KEYV", n * self.fingerprint.cell_bytes()?)?;
