@@ -3,14 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rocmforge::quant::GgmlType;
 use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
+use rocmforge_testkit::scratch;
+use rocmforge_testkit::synth::{self, Options, Recipe, Shape};
 
 fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo.gguf")
 }
 
-fn load() -> Arc<Model> {
-    Arc::new(Model::load(&demo(), ModelParams::default()).unwrap())
+fn load(path: &Path) -> Arc<Model> {
+    Arc::new(Model::load(path, ModelParams::default()).unwrap())
+}
+
+/// A model with experts.
+fn mixture() -> PathBuf {
+    let path = scratch("determinism-experts.gguf");
+    let recipe = Recipe::Plain(GgmlType::Q4_0);
+    let shape = Shape { n_vocab: 2048, ..Shape::named("tiny-qwen3moe").unwrap().clone() };
+    synth::write(&path, &shape, &Options { recipe, seed: 3, vocab_from: None }).unwrap();
+    path
 }
 
 fn context(model: &Arc<Model>, n_threads: usize) -> Context {
@@ -51,11 +63,13 @@ fn logits(ctx: &mut Context) -> Vec<u32> {
 
 #[test]
 fn same_inputs_same_bits() {
-    let model = load();
-    let mut ctx = context(&model, 2);
-    let first = logits(&mut ctx);
-    ctx.clear();
-    assert!(first == logits(&mut ctx), "a second run in the same context");
-    assert!(first == logits(&mut context(&load(), 2)), "another load of the model");
-    assert!(first == logits(&mut context(&model, 1)), "another number of threads");
+    for path in [demo(), mixture()] {
+        let model = load(&path);
+        let mut ctx = context(&model, 2);
+        let first = logits(&mut ctx);
+        ctx.clear();
+        assert!(first == logits(&mut ctx), "a second run in the same context");
+        assert!(first == logits(&mut context(&load(&path), 2)), "another load of the model");
+        assert!(first == logits(&mut context(&model, 1)), "another number of threads");
+    }
 }

@@ -4,9 +4,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{BoolishValueParser, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rocmforge::Token;
+use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
 use rocmforge::sampler::{Kind, RANDOM_SEED};
 
@@ -41,6 +42,10 @@ pub enum Command {
     Generate(Box<GenerateArgs>),
     /// Measure the speed of a model
     Bench(BenchArgs),
+    /// Print the embedding of each line of a text
+    Embed(EmbedArgs),
+    /// Measure how well a model foretells a text
+    Perplexity(PerplexityArgs),
     /// Print the metadata and tensors of a GGUF file
     Inspect(InspectArgs),
     /// Turn a text into tokens
@@ -262,6 +267,83 @@ pub enum Format {
     Csv,
     /// One JSON object
     Json,
+}
+
+/// Flags of `perplexity`.
+#[derive(Args)]
+pub struct PerplexityArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The text [default: read from standard input]
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub prompt: Option<OsString>,
+    /// Read the text from a file; -: standard input
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// Tokens of a piece of the text; the second half of each piece counts
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value = "512",
+        value_parser = RangedU64ValueParser::<usize>::new().range(2..)
+    )]
+    pub ctx_size: usize,
+    /// Pieces to go through [default: all]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub chunks: Option<usize>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// Flags of `embed`.
+#[derive(Args)]
+pub struct EmbedArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The text, one embedding (or, without pooling, one per token) for each line
+    /// [default: read from standard input]
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub prompt: Option<OsString>,
+    /// Read the text from a file; -: standard input
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// How the tokens of a line become one embedding [default: what the model's file says, or none]
+    #[arg(long, value_name = "TYPE", value_parser = pooling())]
+    pub pooling: Option<Pooling>,
+    /// Norm to divide by: -1 none, 0 largest magnitude (to 16 bits), 1 taxicab, 2 Euclidean, >2 p-norm
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(i32).range(-1..=64),
+        allow_hyphen_values = true
+    )]
+    pub embd_normalize: i32,
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "lines")]
+    pub embd_output_format: EmbedFormat,
+    /// Tokens the context holds [default: those of the longest line]
+    #[arg(short, long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub ctx_size: Option<usize>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// How `embed` prints.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EmbedFormat {
+    /// A line of numbers for each embedding
+    Lines,
+    /// A JSON array of arrays
+    Array,
+    /// A JSON object as OpenAI's
+    Json,
+}
+
+fn pooling() -> impl TypedValueParser<Value = Pooling> {
+    let find = |name: String| Pooling::ALL.into_iter().find(|p| p.name() == name).unwrap_or(Pooling::None);
+    PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).map(find)
 }
 
 /// Flags of `inspect`.

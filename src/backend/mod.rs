@@ -114,8 +114,8 @@ pub trait Session: Send {
     fn compile(&mut self, graph: &Graph) -> Result<ProgramId>;
     /// Runs a compiled graph. Allocates nothing.
     fn run(&mut self, program: ProgramId, inputs: &Inputs, abort: Option<AbortCheck<'_>>) -> Result<()>;
-    /// The first root of the last run: `[n_outputs][n_vocab]` logits.
-    fn output(&self) -> &[f32];
+    /// Output `i` of the last run, `[n_outputs][..]`: the graph's roots that are not effects, in order.
+    fn output(&self, i: usize) -> &[f32];
     /// Changes the number of threads, where that means something.
     fn set_threads(&mut self, n_threads: usize, n_threads_batch: usize) -> Result<()>;
     /// Bytes of the KV cache and of the arena.

@@ -365,6 +365,17 @@ pub unsafe extern "C" fn rf_model_n_head_kv(model: *const rf_model, n: *mut i32)
     unsafe { hparam("rf_model_n_head_kv", model, n, |hp| hp.n_head_kv.first().copied().unwrap_or(0)) }
 }
 
+/// The number of experts in each layer of a model; 0 for one without.
+///
+/// @param model The model.
+/// @param n     Receives the number.
+/// @return RF_STATUS_INVALID_ARGUMENT if only the vocabulary was loaded (vocab_only).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_model_n_expert(model: *const rf_model, n: *mut i32) -> rf_status {
+    // SAFETY: a live model and room for a number, says the header.
+    unsafe { hparam("rf_model_n_expert", model, n, |hp| hp.experts.as_ref().map_or(0, |e| e.n_expert)) }
+}
+
 /// The number of tokens that a model gives logits for. Some models pad it: it is then more than
 /// rf_vocab_n_tokens().
 ///

@@ -3,20 +3,22 @@
 
 pub(crate) mod arch;
 mod hparams;
+mod pooling;
 
-pub use hparams::Hparams;
+pub use hparams::{Experts, Hparams};
+pub use pooling::Pooling;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Weights, cpu};
-use crate::gguf::File;
+use crate::gguf::{File, TensorInfo};
 use crate::log::{Log, info, warning};
 use crate::quant::GgmlType;
 use crate::tokenizer::Vocab;
 use crate::{Error, Result};
-use arch::{Arch, GraphSpec, TensorTable};
+use arch::{Arch, TensorTable};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -142,11 +144,20 @@ impl Model {
     }
 
     /// Bytes of weights that producing one token reads: all matrices, without the embedding table
-    /// unless it is the output matrix too.
+    /// unless it is the output matrix too, and of the experts of a layer those that it uses.
     pub fn bytes_per_token(&self) -> u64 {
         let tied = self.file.tensor("output.weight").is_none();
-        let read = |name: &str| tied || name != "token_embd.weight";
-        self.file.tensors().iter().filter(|t| read(&t.name)).map(|t| t.n_bytes() as u64).sum()
+        let experts = self.hparams().and_then(|hp| hp.experts.as_ref());
+        let read = |t: &TensorInfo| match experts {
+            _ if !tied && t.name == "token_embd.weight" => 0,
+            Some(e) if t.dims[2] > 1 => {
+                let il = t.name.split('.').nth(1).and_then(|il| il.parse::<usize>().ok());
+                let n_used = il.and_then(|il| e.n_used.get(il)).copied().unwrap_or(e.n_expert);
+                t.n_bytes() as u64 / e.n_expert as u64 * n_used as u64
+            }
+            _ => t.n_bytes() as u64,
+        };
+        self.file.tensors().iter().map(read).sum()
     }
 
     /// How long loading took.
@@ -196,12 +207,9 @@ impl Compute {
             )));
         }
         let tensors = TensorTable::new(file)?;
-        // Building a graph checks every tensor that the model needs, and tells which those are.
-        let (type_k, type_v) = (GgmlType::F32, GgmlType::F32);
-        let spec = GraphSpec { n_tokens: 1, n_outputs: 1, n_cells: 64, type_k, type_v };
-        let survey = arch.graph(&hparams, &tensors, &spec)?;
+        let needed = arch.weights(&hparams, &tensors)?;
         let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
-        let weights = backend.bind(file, &survey.weights(), progress)?;
+        let weights = backend.bind(file, &needed, progress)?;
         Ok(Compute { arch, hparams, tensors, backend, weights })
     }
 }

@@ -1,14 +1,31 @@
 //! Weight types: the block layouts of ggml, their exact dequantisation and their reference
-//! quantisation. One family of formats a file; nothing here knows about SIMD or threads.
+//! quantisation ([`encode`]). One family of formats a file; nothing here knows about SIMD or
+//! threads.
 
+mod encode;
 mod float;
+pub(crate) mod grid;
+mod iq1;
+mod iq2;
+mod iq3;
+mod iq4;
 mod kquant;
 mod legacy;
-mod search;
+mod mx;
+mod small;
+mod ternary;
 
 use bytemuck::Pod;
-pub use kquant::{BlockQ4_K, BlockQ5_K, BlockQ6_K, QK_K, scale_min};
-pub use legacy::{BlockQ4_0, BlockQ8_0, QK4_0, QK8_0};
+pub use encode::quantize;
+pub use iq1::{BlockIQ1_M, BlockIQ1_S, IQ1_DELTA};
+pub use iq2::{BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS};
+pub use iq3::{BlockIQ3_S, BlockIQ3_XXS};
+pub use iq4::{BlockIQ4_NL, BlockIQ4_XS, IQ4_VALUES, QK4_NL};
+pub use kquant::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K, QK_K, scale_min, scales_of_6};
+pub use legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, QK4_0, QK4_1, QK5_0, QK5_1, QK8_0};
+pub use mx::{BlockMXFP4, BlockNVFP4, FP4_VALUES, QK_MXFP4, QK_NVFP4, e8m0_half, ue4m3_half};
+pub use small::{BlockQ1_0, BlockQ2_0, QK1_0, QK2_0};
+pub use ternary::{BlockTQ1_0, BlockTQ2_0};
 
 use crate::{Error, Result};
 
@@ -95,6 +112,12 @@ impl GgmlType {
         matches!(self, F32 | F16 | BF16 | Q4_0 | Q8_0 | Q4_K | Q5_K | Q6_K)
     }
 
+    /// Whether [`dequantize`] and [`quantize`] know this type: all types that weights are stored in.
+    pub const fn has_codec(self) -> bool {
+        use GgmlType::*;
+        !matches!(self, I8 | I16 | I32 | I64 | F64 | Q8_1 | Q8_K)
+    }
+
     /// Bytes of a row of `n` elements; an error unless `n` is a whole number of blocks.
     pub fn row_bytes(self, n: usize) -> Result<usize> {
         if !n.is_multiple_of(self.block_len()) {
@@ -114,20 +137,17 @@ impl GgmlType {
 trait Block<const N: usize>: Pod {
     /// The exact values of the weights, in ggml's order of operations.
     fn dequantize(&self, dst: &mut [f32; N]);
+}
 
-    /// ggml's reference quantisation.
-    fn quantize(src: &[f32; N]) -> Self;
+/// The number whose f16 bits these are.
+#[inline]
+fn f16(bits: u16) -> f32 {
+    half::f16::from_bits(bits).to_f32()
 }
 
 fn dequantize_blocks<const N: usize, B: Block<N>>(src: &[u8], dst: &mut [f32]) {
     for (src, dst) in src.chunks_exact(size_of::<B>()).zip(dst.as_chunks_mut().0) {
         bytemuck::pod_read_unaligned::<B>(src).dequantize(dst);
-    }
-}
-
-fn quantize_blocks<const N: usize, B: Block<N>>(src: &[f32], dst: &mut [u8]) {
-    for (src, dst) in src.as_chunks().0.iter().zip(dst.chunks_exact_mut(size_of::<B>())) {
-        dst.copy_from_slice(bytemuck::bytes_of(&B::quantize(src)));
     }
 }
 
@@ -139,10 +159,30 @@ macro_rules! for_block_of {
             GgmlType::F16 => $f::<1, float::F16>($($arg),+),
             GgmlType::BF16 => $f::<1, float::BF16>($($arg),+),
             GgmlType::Q4_0 => $f::<QK4_0, BlockQ4_0>($($arg),+),
+            GgmlType::Q4_1 => $f::<QK4_1, BlockQ4_1>($($arg),+),
+            GgmlType::Q5_0 => $f::<QK5_0, BlockQ5_0>($($arg),+),
+            GgmlType::Q5_1 => $f::<QK5_1, BlockQ5_1>($($arg),+),
             GgmlType::Q8_0 => $f::<QK8_0, BlockQ8_0>($($arg),+),
+            GgmlType::Q2_K => $f::<QK_K, BlockQ2_K>($($arg),+),
+            GgmlType::Q3_K => $f::<QK_K, BlockQ3_K>($($arg),+),
             GgmlType::Q4_K => $f::<QK_K, BlockQ4_K>($($arg),+),
             GgmlType::Q5_K => $f::<QK_K, BlockQ5_K>($($arg),+),
             GgmlType::Q6_K => $f::<QK_K, BlockQ6_K>($($arg),+),
+            GgmlType::IQ2_XXS => $f::<QK_K, BlockIQ2_XXS>($($arg),+),
+            GgmlType::IQ2_XS => $f::<QK_K, BlockIQ2_XS>($($arg),+),
+            GgmlType::IQ3_XXS => $f::<QK_K, BlockIQ3_XXS>($($arg),+),
+            GgmlType::IQ1_S => $f::<QK_K, BlockIQ1_S>($($arg),+),
+            GgmlType::IQ3_S => $f::<QK_K, BlockIQ3_S>($($arg),+),
+            GgmlType::IQ2_S => $f::<QK_K, BlockIQ2_S>($($arg),+),
+            GgmlType::IQ4_XS => $f::<QK_K, BlockIQ4_XS>($($arg),+),
+            GgmlType::IQ1_M => $f::<QK_K, BlockIQ1_M>($($arg),+),
+            GgmlType::TQ1_0 => $f::<QK_K, BlockTQ1_0>($($arg),+),
+            GgmlType::TQ2_0 => $f::<QK_K, BlockTQ2_0>($($arg),+),
+            GgmlType::IQ4_NL => $f::<QK4_NL, BlockIQ4_NL>($($arg),+),
+            GgmlType::MXFP4 => $f::<QK_MXFP4, BlockMXFP4>($($arg),+),
+            GgmlType::NVFP4 => $f::<QK_NVFP4, BlockNVFP4>($($arg),+),
+            GgmlType::Q1_0 => $f::<QK1_0, BlockQ1_0>($($arg),+),
+            GgmlType::Q2_0 => $f::<QK2_0, BlockQ2_0>($($arg),+),
             ty => return Err(Error::Unsupported(format!("no conversion for weights of type {}", ty.name()))),
         }
     };
@@ -152,22 +192,10 @@ macro_rules! for_block_of {
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] unless `src` holds exactly `dst.len()` weights;
-/// [`Error::Unsupported`] for a type that is not [computable](GgmlType::is_computable).
+/// [`Error::Unsupported`] for a type without a [codec](GgmlType::has_codec).
 pub fn dequantize(ty: GgmlType, src: &[u8], dst: &mut [f32]) -> Result<()> {
     check_sizes(ty, dst.len(), src.len())?;
     for_block_of!(ty, dequantize_blocks(src, dst));
-    Ok(())
-}
-
-/// Quantises f32 values to whole blocks of `ty`, bit for bit as ggml's reference
-/// (`quantize_row_*_ref`) does. The values must be finite for the result to mean anything.
-///
-/// # Errors
-/// [`Error::InvalidArgument`] unless `dst` holds exactly `src.len()` weights;
-/// [`Error::Unsupported`] for a type that is not [computable](GgmlType::is_computable).
-pub fn quantize(ty: GgmlType, src: &[f32], dst: &mut [u8]) -> Result<()> {
-    check_sizes(ty, src.len(), dst.len())?;
-    for_block_of!(ty, quantize_blocks(src, dst));
     Ok(())
 }
 

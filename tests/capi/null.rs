@@ -34,6 +34,7 @@ const NULL_CALLS: &[(&str, fn() -> rf_status)] = null_calls! {
     rf_model_n_layer(null(), null_mut());
     rf_model_n_head(null(), null_mut());
     rf_model_n_head_kv(null(), null_mut());
+    rf_model_n_expert(null(), null_mut());
     rf_model_n_vocab(null(), null_mut());
     rf_model_last_error(null(), null_mut(), N, null_mut());
     rf_split_path(null(), 0, 1, null_mut(), N, null_mut());
@@ -106,6 +107,11 @@ const NULL_CALLS: &[(&str, fn() -> rf_status)] = null_calls! {
     rf_decode(null_mut(), null());
     rf_synchronize(null_mut());
     rf_get_logits(null(), null_mut(), null_mut());
+    rf_set_embeddings(null_mut(), true.into());
+    rf_pooling_type(null(), null_mut());
+    rf_get_embeddings(null(), null_mut(), null_mut());
+    rf_get_embeddings_ith(null(), 0, null_mut(), null_mut());
+    rf_get_embeddings_seq(null(), 0, null_mut(), null_mut());
     rf_get_logits_ith(null(), 0, null_mut(), null_mut());
     rf_context_last_error(null(), null_mut(), N, null_mut());
     rf_memory_clear(null_mut());

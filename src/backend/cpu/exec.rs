@@ -68,7 +68,8 @@ impl Run<'_> {
             Op::KvWrite => src[1].live(src[1].ne[2], self.inputs),
             Op::KvRope { .. } => self.inputs.n_kv,
             Op::Rope { .. } => dst.live(dst.ne[2], self.inputs),
-            _ => dst.live(dst.ne[1], self.inputs),
+            Op::GroupByExpert { .. } => 1,
+            _ => dst.live_rows(self.inputs),
         }
     }
 
@@ -77,7 +78,7 @@ impl Run<'_> {
         let most = n_threads * CHUNKS_PER_THREAD;
         match kernel.op {
             _ if items == 0 => 0,
-            Op::MatMul { .. } => kernel.dst.ne[0].div_ceil(matmul::ROW_TILE).min(most),
+            Op::MatMul { .. } | Op::MatMulId => kernel.dst.ne[0].div_ceil(matmul::ROW_TILE).min(most),
             Op::Attention { .. } => {
                 let (n_head, n_head_kv) = (kernel.src[0].ne[1], kernel.src[1].ne[2]);
                 let tiles = items.div_ceil(ATTENTION_TILE);
@@ -96,6 +97,13 @@ impl Run<'_> {
     unsafe fn f32s(&self, o: &Operand, d: usize, i: usize) -> *mut f32 {
         // SAFETY: see the contract above.
         unsafe { self.ptr(o).add(i * o.nb[d]).cast() }
+    }
+
+    /// Row `i` of all the tensor's rows, as f32.
+    unsafe fn row(&self, o: &Operand, i: usize) -> *mut f32 {
+        let at = i % o.ne[1] * o.nb[1] + i / o.ne[1] * o.nb[2];
+        // SAFETY: see the contract above.
+        unsafe { self.ptr(o).add(at).cast() }
     }
 
     unsafe fn i32s(&self, o: &Operand) -> &[i32] {
@@ -119,7 +127,7 @@ impl Run<'_> {
                 f(row);
                 self.pack(row, dst, i);
             } else {
-                f(self.f32s(dst, 1, i));
+                f(self.row(dst, i));
             }
         }
     }
@@ -144,7 +152,43 @@ impl Run<'_> {
                 Op::GetRows => {
                     let ids = self.i32s(&src[1]);
                     for i in items {
-                        self.get_row(&src[0], ids[i] as usize, self.f32s(dst, 1, i));
+                        self.get_row(&src[0], ids[i] as usize, self.row(dst, i));
+                    }
+                }
+                Op::MatMulId => {
+                    let rows = part(n, n_chunks, chunk, matmul::ROW_TILE);
+                    self.mat_mul_id(kernel, rows, thread);
+                }
+                Op::TopK { k } => {
+                    let m = src[0].ne[0];
+                    for i in items {
+                        let x = std::slice::from_raw_parts(self.row(&src[0], i), m);
+                        ops::top_k(x, std::slice::from_raw_parts_mut(self.row(dst, i).cast(), k));
+                    }
+                }
+                Op::ExpertWeights { scale } => {
+                    let m = src[0].ne[0];
+                    for i in items {
+                        let logits = std::slice::from_raw_parts(self.row(&src[0], i), m);
+                        let ids = std::slice::from_raw_parts(self.row(&src[1], i).cast(), n);
+                        let out = std::slice::from_raw_parts_mut(self.row(dst, i), n);
+                        ops::expert_weights(logits, ids, scale.0, out);
+                    }
+                }
+                Op::GroupByExpert { n_expert } => {
+                    let [k, m, ..] = src[0].ne;
+                    let ids = self.ptr(&src[0]).cast();
+                    let ids = std::slice::from_raw_parts(ids, k * src[0].live(m, self.inputs));
+                    let out = std::slice::from_raw_parts_mut(self.ptr(dst).cast(), n);
+                    ops::group_by_expert(ids, k, n_expert, k * m, out);
+                }
+                Op::Combine => {
+                    let k = src[1].ne[0];
+                    for i in items {
+                        let rows = ops::Rows { first: self.f32s(&src[0], 1, 0), stride: src[0].nb[1] / 4 };
+                        let (places, weights) = (self.row(&src[1], i), self.row(&src[2], i));
+                        let x = src.get(3).map_or(std::ptr::null_mut(), |r| self.row(r, i));
+                        ops::combine(isa, self.row(dst, i), rows, places.cast(), weights, x, k, n);
                     }
                 }
                 Op::MatMul { bias, residual } => {
@@ -154,31 +198,31 @@ impl Run<'_> {
                 Op::Add | Op::Mul => {
                     let f = if kernel.op == Op::Add { ops::add } else { ops::mul };
                     for i in items {
-                        let b = self.f32s(&src[1], 1, if src[1].ne[1] == dst.ne[1] { i } else { 0 });
-                        f(isa, self.f32s(dst, 1, i), self.f32s(&src[0], 1, i), b, n);
+                        let b = self.row(&src[1], if src[1].ne[1] == dst.ne[1] { i } else { 0 });
+                        f(isa, self.row(dst, i), self.row(&src[0], i), b, n);
                     }
                 }
                 Op::RmsNorm { eps } => {
                     let weight = src.get(1).map_or(std::ptr::null(), |w| self.ptr(w).cast_const().cast());
                     for i in items {
-                        let x = self.f32s(&src[0], 1, i);
+                        let x = self.row(&src[0], i);
                         self.write_row(dst, i, thread, |y| ops::rms_norm(isa, y, x, weight, eps.0, n));
                     }
                 }
                 Op::Silu => {
                     for i in items {
-                        ops::silu(isa, self.f32s(dst, 1, i), self.f32s(&src[0], 1, i), n);
+                        ops::silu(isa, self.row(dst, i), self.row(&src[0], i), n);
                     }
                 }
                 Op::SwiGlu => {
                     for i in items {
-                        let (gate, up) = (self.f32s(&src[0], 1, i), self.f32s(&src[1], 1, i));
+                        let (gate, up) = (self.row(&src[0], i), self.row(&src[1], i));
                         self.write_row(dst, i, thread, |y| ops::swiglu(isa, y, gate, up, n));
                     }
                 }
                 Op::Pack => {
                     for i in items {
-                        self.pack(self.f32s(&src[0], 1, i), dst, i);
+                        self.pack(self.row(&src[0], i), dst, i);
                     }
                 }
                 Op::RopeTable(params) => {
@@ -230,6 +274,10 @@ impl Run<'_> {
                     let out = std::slice::from_raw_parts_mut(out, n);
                     quant::dequantize(ty, self.row_bytes(table, id), out).expect("a row is whole blocks");
                 }
+                DType::Packed => {
+                    let row = self.row_bytes(table, id);
+                    std::ptr::copy_nonoverlapping(row.as_ptr(), out.cast(), row.len());
+                }
                 _ => std::ptr::copy_nonoverlapping(self.f32s(table, 1, id), out, n),
             }
         }
@@ -257,6 +305,29 @@ impl Run<'_> {
                     let r = &kernel.src[2 + usize::from(bias)];
                     ops::add(isa, y, y, self.f32s(r, 1, i).add(first), n_rows);
                 }
+            }
+        }
+    }
+
+    /// Rows `rows` of every expert's matrix, times the columns that go through it.
+    unsafe fn mat_mul_id(&self, kernel: &Kernel, rows: Range<usize>, thread: usize) {
+        let ([w, x, offsets], dst) = (&kernel.src[..], &kernel.dst) else {
+            unreachable!("a product by expert has three sources")
+        };
+        // SAFETY: see the contract above; offsets ascend from 0 to the rows of x that are live.
+        unsafe {
+            let (offsets, scratch) = (self.i32s(offsets), self.state.scratch(thread));
+            for (e, at) in offsets.windows(2).enumerate() {
+                let (first, n) = (at[0] as usize, (at[1] - at[0]) as usize);
+                if n == 0 {
+                    continue;
+                }
+                let data = std::slice::from_raw_parts(self.ptr(w).add(e * w.nb[2]), w.nb[2]);
+                let weight = Weight { ty: w.ggml(), data, k: w.ne[0], n_rows: w.ne[1] };
+                let data = std::slice::from_raw_parts(self.ptr(x).add(first * x.nb[1]), n * x.nb[1]);
+                let acts = Acts { data, row_bytes: x.nb[1], n };
+                let out = self.f32s(dst, 1, first);
+                matmul::matmul(self.state.isa, &weight, rows.clone(), &acts, out, dst.nb[1] / 4, scratch);
             }
         }
     }

@@ -158,9 +158,9 @@ impl Session for CpuSession {
         Ok(())
     }
 
-    fn output(&self) -> &[f32] {
+    fn output(&self, i: usize) -> &[f32] {
         let Some((id, n_outputs)) = self.last else { return &[] };
-        let Some((offset, row)) = self.programs[id.0].output else { return &[] };
+        let Some(&(offset, row)) = self.programs[id.0].outputs.get(i) else { return &[] };
         // SAFETY: the program's output lies at this offset of the arena, `n_outputs` rows of it
         // written by the last run, and nothing writes the arena while `self` is borrowed.
         unsafe { std::slice::from_raw_parts(self.state.arena.as_ptr().add(offset).cast(), row * n_outputs) }

@@ -1,5 +1,6 @@
 //! What a test needs of an engine, so that ours and the peer run through the same code.
 
+use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
 
 /// A token id.
@@ -20,13 +21,23 @@ pub struct Params {
     pub n_threads: usize,
     /// Type of keys and values: F16 or F32.
     pub kv: GgmlType,
+    /// Whether embeddings are wanted, and how they are pooled.
+    pub embeddings: Option<Pooling>,
 }
 
 impl Params {
     /// One sequence of at most `n_ctx` tokens, decoded in one call if need be.
     pub fn sequence(n_ctx: usize) -> Params {
         let (n_ubatch, n_threads) = (n_ctx.min(512), 2);
-        Params { n_ctx, n_batch: n_ctx, n_ubatch, n_seq_max: 1, n_threads, kv: GgmlType::F16 }
+        Params {
+            n_ctx,
+            n_batch: n_ctx,
+            n_ubatch,
+            n_seq_max: 1,
+            n_threads,
+            kv: GgmlType::F16,
+            embeddings: None,
+        }
     }
 }
 
@@ -49,6 +60,9 @@ pub trait Engine {
     fn n_vocab(&self) -> usize;
     /// Decode one batch and wait for it; the logits asked for, `[n_outputs][n_vocab]`, in the order of the batch.
     fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String>;
+    /// Decode one batch; its embeddings, `[n_outputs][n_embd]`, or if they are pooled
+    /// `[n_seq_max][n_embd]`.
+    fn embeddings(&mut self, batch: &[Item]) -> Result<Vec<f32>, String>;
     /// Forget every sequence.
     fn clear(&mut self);
 }

@@ -103,6 +103,9 @@ api! {
     decode: fn(*mut Context, RawBatch) -> i32;
     synchronize: fn(*mut Context);
     get_logits_ith: fn(*mut Context, i32) -> *const f32;
+    get_embeddings_ith: fn(*mut Context, i32) -> *const f32;
+    get_embeddings_seq: fn(*mut Context, i32) -> *const f32;
+    model_n_embd: fn(*const Model) -> i32;
 }
 
 struct Opened {

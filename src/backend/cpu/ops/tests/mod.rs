@@ -2,6 +2,7 @@
 
 mod attention;
 mod elementwise;
+mod experts;
 mod rope;
 
 /// A small generator of reproducible numbers (splitmix64).
