@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rocmforge::Token;
+use rocmforge::context::KV_TYPES;
 use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
 use rocmforge::sampler::{Kind, RANDOM_SEED};
@@ -155,9 +156,42 @@ pub struct GenerateArgs {
     )]
     pub verbose: bool,
     #[command(flatten)]
+    pub session: SessionArgs,
+    #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
     pub compute: ComputeArgs,
+}
+
+/// Flags about what the context holds.
+#[derive(Args)]
+#[command(next_help_heading = "Context")]
+pub struct SessionArgs {
+    /// When the context is full, drop the older half of what is not kept and go on
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub context_shift: bool,
+    /// When the context is full, stop [the default]
+    #[arg(long, value_parser = BoolishValueParser::new(), overrides_with = "context_shift")]
+    pub no_context_shift: bool,
+    /// Tokens of the prompt that a context shift keeps, besides the one that begins the text; -1: all
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(i32).range(-1..),
+        allow_hyphen_values = true
+    )]
+    pub keep: i32,
+    /// Keep what is computed of the prompt in a file, and begin with what it has in common with the one
+    /// kept there before. Without a prompt, that one is continued
+    #[arg(long, value_name = "FILE")]
+    pub prompt_cache: Option<PathBuf>,
+    /// Keep what is generated too
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub prompt_cache_all: bool,
+    /// Leave the file of --prompt-cache as it is
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub prompt_cache_ro: bool,
 }
 
 /// Flags about choosing tokens.
@@ -400,8 +434,8 @@ pub fn spelled_out(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 fn cache_type() -> impl TypedValueParser<Value = GgmlType> {
-    PossibleValuesParser::new(["f16", "f32"])
-        .map(|name| if name == "f32" { GgmlType::F32 } else { GgmlType::F16 })
+    PossibleValuesParser::new(KV_TYPES.map(GgmlType::name))
+        .map(|name| KV_TYPES.into_iter().find(|t| t.name() == name).expect("one of the possible values"))
 }
 
 fn seed(s: &str) -> Result<u32, String> {

@@ -14,6 +14,7 @@ mod models;
 mod output;
 mod perplexity;
 mod report;
+mod session;
 mod text;
 mod tokenize;
 

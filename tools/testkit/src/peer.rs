@@ -100,6 +100,8 @@ api! {
     free: fn(*mut Context);
     get_memory: fn(*const Context) -> *mut Memory;
     memory_clear: fn(*mut Memory, bool);
+    memory_seq_rm: fn(*mut Memory, i32, i32, i32) -> bool;
+    memory_seq_add: fn(*mut Memory, i32, i32, i32, i32);
     decode: fn(*mut Context, RawBatch) -> i32;
     synchronize: fn(*mut Context);
     get_logits_ith: fn(*mut Context, i32) -> *const f32;

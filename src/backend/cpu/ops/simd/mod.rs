@@ -42,6 +42,18 @@ pub trait Simd: Copy {
     unsafe fn load(p: *const f32) -> Self::V;
     unsafe fn load_f16(p: *const f16) -> Self::V;
     unsafe fn load_bf16(p: *const bf16) -> Self::V;
+    /// `N` bytes with a sign, as f32.
+    #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self::V {
+        let mut row = [0.0; MAX_LANES];
+        // SAFETY: the caller vouches for `N` elements, and `N <= MAX_LANES`.
+        unsafe {
+            for (i, x) in row[..Self::N].iter_mut().enumerate() {
+                *x = f32::from(*p.add(i));
+            }
+            Self::load(row.as_ptr())
+        }
+    }
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Rounds to nearest, ties to even.
     unsafe fn store_f16(p: *mut f16, v: Self::V);
