@@ -5,7 +5,7 @@ ROCMFORGE = target/release/rocmforge
 PEER ?= target/peer
 
 .DEFAULT_GOAL := help
-.PHONY: help story build test check parity asan fuzz miri bench bench-peer bench-kernels header peer install clean
+.PHONY: help story build test test-aarch64 check parity asan fuzz miri bench bench-peer bench-kernels header peer install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ check: ## formatting and lints
 test: check peer ## every test, the parity suite against the reference among them
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(CARGO) test --locked --workspace
 	$(CARGO) test --locked -p rocmforge --features fault-injection --test fault
+
+test-aarch64: ## the processor's own code on 64-bit Arm, emulated
+	tools/aarch64.sh
 
 asan: ## the tests of hostile input under AddressSanitizer
 	fuzz/run.sh test
