@@ -40,6 +40,7 @@ pub mod kv;
 pub mod log;
 pub mod model;
 pub mod quant;
+pub mod quantize;
 pub mod sampler;
 pub mod tokenizer;
 
