@@ -31,6 +31,7 @@ pub mod capi;
 pub mod chat;
 pub mod context;
 pub mod counters;
+mod embeddings;
 mod error;
 #[doc(hidden)]
 pub mod fault;

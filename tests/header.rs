@@ -45,6 +45,7 @@ const FILES: &[&str] = &[
     "chat",
     "batch",
     "context",
+    "embeddings",
     "memory",
     "perf",
     "sampler",

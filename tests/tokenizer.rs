@@ -228,7 +228,7 @@ fn a_model_without_vocabulary() {
 fn files_that_cannot_be_used_are_named_errors() {
     let message = |r: Result<Vocab>| r.err().expect("an error").to_string();
     let has = |m: String, parts: &[&str]| assert!(parts.iter().all(|p| m.contains(p)), "{m}");
-    has(message(Builder::new("bert").build()), &["tokenizer.ggml.model", "\"bert\"", "llama", "gpt2"]);
+    has(message(Builder::new("plamo2").build()), &["tokenizer.ggml.model", "\"plamo2\"", "llama", "gpt2"]);
     has(message(bpe("gpt-17", &[], &[]).build()), &["tokenizer.ggml.pre", "gpt-17", "qwen2"]);
     has(message(Builder::new("gpt2").add(&[("a", 0.0, NORMAL)]).build()), &["tokenizer.ggml.merges"]);
     has(message(spm(&[("x", 0.0, NORMAL), ("x", 0.0, NORMAL)]).build()), &["259", "260", "\"x\""]);

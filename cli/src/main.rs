@@ -5,13 +5,16 @@
 mod args;
 mod bandwidth;
 mod bench;
+mod embed;
 mod failure;
 mod generate;
 mod inspect;
 mod interrupt;
 mod models;
 mod output;
+mod perplexity;
 mod report;
+mod session;
 mod text;
 mod tokenize;
 
@@ -44,6 +47,8 @@ fn run(cli: Cli, matches: &ArgMatches) -> Outcome {
     match cli.command {
         Command::Generate(args) => generate::run(&args, matches),
         Command::Bench(args) => bench::run(&args),
+        Command::Embed(args) => embed::run(&args, matches),
+        Command::Perplexity(args) => perplexity::run(&args, matches),
         Command::Inspect(args) => inspect::run(&args),
         Command::Tokenize(args) => tokenize::run(&args, matches),
         Command::Completions { shell } => completions(shell),

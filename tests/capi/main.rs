@@ -8,6 +8,7 @@
 mod common;
 
 mod decode;
+mod embeddings;
 mod model;
 mod null;
 mod samplers;

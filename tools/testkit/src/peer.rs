@@ -103,11 +103,16 @@ api! {
     free: fn(*mut Context);
     get_memory: fn(*const Context) -> *mut Memory;
     memory_clear: fn(*mut Memory, bool);
+    memory_seq_rm: fn(*mut Memory, i32, i32, i32) -> bool;
+    memory_seq_add: fn(*mut Memory, i32, i32, i32, i32);
     decode: fn(*mut Context, RawBatch) -> i32;
     synchronize: fn(*mut Context);
     model_quantize_default_params: fn() -> QuantizeParams;
     model_quantize: fn(*const c_char, *const c_char, *const QuantizeParams) -> u32;
     get_logits_ith: fn(*mut Context, i32) -> *const f32;
+    get_embeddings_ith: fn(*mut Context, i32) -> *const f32;
+    get_embeddings_seq: fn(*mut Context, i32) -> *const f32;
+    model_n_embd: fn(*const Model) -> i32;
 }
 
 struct Opened {
