@@ -12,6 +12,7 @@ mod iq4;
 mod kquant;
 mod legacy;
 mod mx;
+mod mxfp6;
 mod small;
 mod ternary;
 
@@ -24,6 +25,7 @@ pub use iq4::{BlockIQ4_NL, BlockIQ4_XS, IQ4_VALUES, QK4_NL};
 pub use kquant::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K, QK_K, scale_min, scales_of_6};
 pub use legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, QK4_0, QK4_1, QK5_0, QK5_1, QK8_0};
 pub use mx::{BlockMXFP4, BlockNVFP4, FP4_VALUES, QK_MXFP4, QK_NVFP4, e8m0_half, ue4m3_half};
+pub use mxfp6::{BlockMXFP6, Fp6, QK_MXFP6, e8m0};
 pub use small::{BlockQ1_0, BlockQ2_0, QK1_0, QK2_0};
 pub use ternary::{BlockTQ1_0, BlockTQ2_0};
 
