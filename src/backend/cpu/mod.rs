@@ -80,6 +80,8 @@ impl Backend for Cpu {
             Isa::Scalar => "portable code",
             Isa::Avx2 => "AVX2",
             Isa::Avx512 => "AVX-512 VNNI",
+            Isa::Neon => "NEON",
+            Isa::Dotprod => "NEON with dot products",
         };
         format!("{} processors, {isa}", n)
     }

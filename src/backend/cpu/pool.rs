@@ -9,8 +9,8 @@
 //! All synchronisation goes through [`super::sync`], for which `tools/testkit/tests/pool_model` puts a model
 //! that tries every interleaving; change nothing here without running it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::{Arc, OnceLock};
 
 use super::sync::{AtomicBool, AtomicU32, AtomicU64, Builder, JoinHandle, Thread, UnsafeCell};
 use super::sync::{current, park, spin_loop, spins};
@@ -55,7 +55,7 @@ struct Shared {
     /// One per thread, the caller first: it is parked or about to park.
     asleep: Vec<AtomicBool>,
     /// Workers to wake; set once.
-    workers: once_cell::sync::OnceCell<Vec<Thread>>,
+    workers: OnceLock<Vec<Thread>>,
 }
 
 struct Job {
@@ -107,7 +107,7 @@ impl Pool {
             panicked: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             asleep: (0..n_threads).map(|_| AtomicBool::new(false)).collect(),
-            workers: once_cell::sync::OnceCell::new(),
+            workers: OnceLock::new(),
         });
         let mut pool = Pool { shared, workers: Vec::new() };
         for id in 1..n_threads {

@@ -5,6 +5,9 @@ use crate::Error;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Miri takes a thousand times as long.
+const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
+
 /// Steps of which each checks that the one before it is complete.
 struct Steps {
     chunks: Vec<usize>,
@@ -54,7 +57,7 @@ fn check(work: &Steps) {
 fn every_chunk_runs_once_and_in_order() {
     for n_threads in [1, 2, 3, 8] {
         let mut pool = Pool::new(n_threads).unwrap();
-        for round in 0..200 {
+        for round in 0..ROUNDS {
             let work = Steps::new((0..50).map(|s| (s * 7 + round) % 19).collect());
             pool.run(&work, n_threads, None).unwrap();
             check(&work);

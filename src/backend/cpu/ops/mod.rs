@@ -49,6 +49,8 @@ macro_rules! by_isa {
                     Isa::Avx512 => avx512($($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx2 => avx2($($arg),*),
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon | Isa::Dotprod => $body::<simd::Neon $($(, $extra)+)?>($($arg),*),
                     _ => $body::<simd::Scalar $($(, $extra)+)?>($($arg),*),
                 }
             }

@@ -1,5 +1,6 @@
 //! What `src/backend/cpu/sync.rs` gives the pool, as loom models it.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{self, SeqCst};
 
 use loom::sync::atomic::fence;
@@ -33,18 +34,26 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// loom takes a sequentially consistent access for an acquiring or releasing one; only its fences
-/// are what they are called. The order between accesses of different places, on which parking
-/// relies, is therefore written as fences around the access.
-fn ordered<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
-    if order == SeqCst {
+/// What makes accesses sequentially consistent. loom takes such an access for an acquiring or releasing
+/// one; only its fences are what they are called. So the order between different places, on which
+/// parking relies, is written as fences, in either of the two ways that compilers know: after every
+/// store, or before every load. What is right is right under both; each shows accesses that are too
+/// weak which the other makes up for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fences {
+    AfterStores,
+    BeforeLoads,
+}
+
+thread_local! {
+    /// loom runs all threads of a model on the one that called it.
+    pub static FENCES: Cell<Fences> = const { Cell::new(Fences::AfterStores) };
+}
+
+fn fence_if(order: Ordering, here: Fences) {
+    if order == SeqCst && FENCES.get() == here {
         fence(SeqCst);
     }
-    let result = access();
-    if order == SeqCst {
-        fence(SeqCst);
-    }
-    result
 }
 
 macro_rules! atomics {
@@ -60,12 +69,14 @@ macro_rules! atomics {
 
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
-                ordered(order, || self.0.load(order))
+                fence_if(order, Fences::BeforeLoads);
+                self.0.load(order)
             }
 
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
-                ordered(order, || self.0.store(value, order));
+                self.0.store(value, order);
+                fence_if(order, Fences::AfterStores);
             }
 
             #[track_caller]
@@ -76,7 +87,8 @@ macro_rules! atomics {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                ordered(success, || self.0.compare_exchange(old, new, success, failure))
+                assert_ne!(success, SeqCst, "not modelled");
+                self.0.compare_exchange(old, new, success, failure)
             }
         })+
     };
@@ -86,6 +98,7 @@ atomics!(AtomicBool: bool, AtomicU32: u32, AtomicU64: u64);
 impl AtomicU32 {
     #[track_caller]
     pub fn fetch_add(&self, n: u32, order: Ordering) -> u32 {
-        ordered(order, || self.0.fetch_add(n, order))
+        assert_ne!(order, SeqCst, "not modelled");
+        self.0.fetch_add(n, order)
     }
 }
