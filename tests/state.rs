@@ -218,6 +218,7 @@ fn files_hold_the_tokens_too() {
     let mut b = context();
     assert_eq!(b.state_load_file(&path, |_| Ok(())).unwrap(), tokens);
     assert!(go_on(&mut b, 0) == want);
+    b.clear();
     assert_eq!(b.state_seq_load_file(&seq_path, 2, |_| Ok(())).unwrap(), tokens[..7]);
     assert!(go_on(&mut b, 2) == want);
 
