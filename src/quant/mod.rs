@@ -111,7 +111,33 @@ impl GgmlType {
     /// Whether the kernels of this build multiply by weights of this type.
     pub const fn is_computable(self) -> bool {
         use GgmlType::*;
-        matches!(self, F32 | F16 | BF16 | Q4_0 | Q8_0 | Q4_K | Q5_K | Q6_K)
+        matches!(
+            self,
+            F32 | F16
+                | BF16
+                | Q4_0
+                | Q4_1
+                | Q5_0
+                | Q5_1
+                | Q8_0
+                | Q2_K
+                | Q3_K
+                | Q4_K
+                | Q5_K
+                | Q6_K
+                | IQ1_S
+                | IQ1_M
+                | IQ2_XXS
+                | IQ2_XS
+                | IQ2_S
+                | IQ3_XXS
+                | IQ3_S
+                | IQ4_NL
+                | IQ4_XS
+                | MXFP4
+                | TQ1_0
+                | TQ2_0
+        )
     }
 
     /// Whether [`dequantize`] and [`quantize`] know this type: all types that weights are stored in.
