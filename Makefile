@@ -50,7 +50,7 @@ peer: ## fetch the reference libllama (once)
 
 parity: peer ## only the parity suites
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 \
-		$(CARGO) test --locked -p rocmforge --test parity --test parity_tokenizer
+		$(CARGO) test --locked -p rocmforge --test parity --test parity_tokenizer --test quantize
 
 bench: build ## speed of the demo model
 	$(ROCMFORGE) bench

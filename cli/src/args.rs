@@ -10,6 +10,7 @@ use rocmforge::Token;
 use rocmforge::context::KV_TYPES;
 use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
+use rocmforge::quantize::Mixture;
 use rocmforge::sampler::{Kind, RANDOM_SEED};
 
 /// Generate text, measure speed and look into GGUF model files.
@@ -51,6 +52,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Turn a text into tokens
     Tokenize(TokenizeArgs),
+    /// Make a model file smaller
+    Quantize(QuantizeArgs),
     /// Print a completion script
     #[command(hide = true)]
     Completions {
@@ -409,6 +412,50 @@ pub struct TokenizeArgs {
     /// Read special tokens written out in the text as such
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub parse_special: bool,
+}
+
+/// Flags of `quantize`.
+#[derive(Args)]
+#[command(after_help = mixtures())]
+pub struct QuantizeArgs {
+    /// The model, a GGUF file; the file to write [default: ggml-model-TYPE.gguf beside the model]; the
+    /// type, by name or number; the number of threads, if it is not given by --threads
+    #[arg(required = true, num_args = 2..=4, value_name = "IN [OUT] TYPE [THREADS]")]
+    pub files: Vec<OsString>,
+    /// Importance data, as llama.cpp's imatrix makes it
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+    /// The type of output.weight
+    #[arg(long, value_name = "TYPE", value_parser = tensor_type)]
+    pub output_tensor_type: Option<GgmlType>,
+    /// The type of the token embeddings
+    #[arg(long, value_name = "TYPE", value_parser = tensor_type)]
+    pub token_embedding_type: Option<GgmlType>,
+    /// Give all tensors the same type
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub pure: bool,
+    /// Take tensors that are quantised already, which loses more than quantising the original
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub allow_requantize: bool,
+    /// Leave output.weight as it is
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub leave_output_tensor: bool,
+    /// Threads; 0: all processors
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Print what each tensor becomes
+    #[arg(short, long, value_parser = BoolishValueParser::new())]
+    pub verbose: bool,
+}
+
+fn mixtures() -> String {
+    let names: Vec<&str> = Mixture::ALL.iter().map(|m| m.name()).collect();
+    format!("Types: {}", names.join(", "))
+}
+
+fn tensor_type(s: &str) -> Result<GgmlType, String> {
+    let found = GgmlType::ALL.iter().find(|t| t.has_codec() && t.name().eq_ignore_ascii_case(s));
+    found.copied().ok_or_else(|| "expected the name of a type of weights, as in q6_K".to_string())
 }
 
 /// llama.cpp's flags of several letters after one dash, which the parser does not know.

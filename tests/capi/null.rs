@@ -37,6 +37,8 @@ const NULL_CALLS: &[(&str, fn() -> rf_status)] = null_calls! {
     rf_model_n_expert(null(), null_mut());
     rf_model_n_vocab(null(), null_mut());
     rf_model_last_error(null(), null_mut(), N, null_mut());
+    rf_quantize_params_init(null_mut(), size_of::<rf_quantize_params>());
+    rf_model_quantize(null(), null(), null());
     rf_split_path(null(), 0, 1, null_mut(), N, null_mut());
     rf_model_meta_count(null(), null_mut());
     rf_model_meta_key_by_index(null(), N, null_mut(), N, null_mut());

@@ -66,7 +66,7 @@ pub fn cases() -> Vec<Case> {
         add(
             "types out of range",
             &[&key("token_type"), "element 0"],
-            p().set(&key("token_type"), ARRAY, { file::array(file::U32, N_VOCAB, &[0xff; 259 * 4]) }),
+            p().set(&key("token_type"), ARRAY, file::array(file::U32, N_VOCAB, &[0xff; 259 * 4])),
         );
         for name in [
             "bos_token_id",

@@ -1,5 +1,6 @@
 //! f32, f16 and bf16 weights times f32 activations.
 //!
+//! On x86, many columns go through tiles (`float_tile`). Everything else is done here:
 //! R rows by C columns at a time, vectors along k, the products summed lane by lane and the lanes
 //! added up at the end of each panel of `PANEL` values. With several columns, the panel of weights
 //! is first converted to f32 in scratch.
@@ -7,6 +8,8 @@
 
 use super::super::Isa;
 use super::{Job, f16};
+#[cfg(target_arch = "x86_64")]
+use super::{TILE_FROM, float_tile};
 use crate::quant::GgmlType;
 
 /// Values of k between two sums over lanes; bounds the scratch.
@@ -17,7 +20,7 @@ const MAX_ROWS: usize = 4;
 pub(super) const SCRATCH: usize = MAX_ROWS * PANEL * 4;
 
 /// A vector of f32 of one instruction set.
-trait Lanes {
+pub(super) trait Lanes {
     type V: Copy;
     const N: usize;
     /// Rows and columns of one pass: as many sums as registers hold.
@@ -32,14 +35,14 @@ trait Lanes {
 }
 
 /// A stored float type.
-trait Element {
+pub(super) trait Element {
     const TY: GgmlType;
     const BYTES: usize = Self::TY.block_bytes();
     /// The value at `p`, of any alignment.
     unsafe fn read(p: *const u8) -> f32;
 }
 
-struct F32;
+pub(super) struct F32;
 struct F16;
 struct Bf16;
 
@@ -104,13 +107,37 @@ unsafe fn run_scalar<E: Element>(job: &Job) {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn run_avx2<E: Element>(job: &Job) {
     // SAFETY: the caller's.
-    unsafe { run::<x86::Avx2, E>(job) }
+    unsafe {
+        if job.n < TILE_FROM {
+            run::<x86::Avx2, E>(job)
+        } else {
+            float_tile::avx2(job, E::BYTES, convert_avx2::<E>)
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn convert_avx2<E: Element>(w: *const u8, to: *mut f32, len: usize) {
+    // SAFETY: the caller's.
+    unsafe { convert::<x86::Avx2, E>(w, to, len) }
 }
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 unsafe fn run_avx512<E: Element>(job: &Job) {
     // SAFETY: the caller's.
-    unsafe { run::<x86::Avx512, E>(job) }
+    unsafe {
+        if job.n < TILE_FROM {
+            run::<x86::Avx512, E>(job)
+        } else {
+            float_tile::avx512(job, E::BYTES, convert_avx512::<E>)
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+unsafe fn convert_avx512<E: Element>(w: *const u8, to: *mut f32, len: usize) {
+    // SAFETY: the caller's.
+    unsafe { convert::<x86::Avx512, E>(w, to, len) }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -286,13 +313,13 @@ mod portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use std::arch::x86_64::*;
 
     use super::{Element, GgmlType};
 
-    pub(super) struct Avx2;
-    pub(super) struct Avx512;
+    pub(in super::super) struct Avx2;
+    pub(in super::super) struct Avx512;
 
     impl super::Lanes for Avx2 {
         type V = __m256;

@@ -15,10 +15,11 @@
 //!
 //! The bits of a result depend on its weight row, its activation row, the instruction set and on
 //! which of the two ways was taken, and on nothing else: not on the row range, the thread, or the
-//! other columns. For float weights there is one way only.
+//! other columns.
 //!
-//! A weight type is one `group` function for each instruction set (`scalar::unpack` for the
-//! portable one); the kernels around it are shared.
+//! A weight type is its [`form`] and one `group` function for each instruction set
+//! (`scalar::unpack` for the portable one), or one portable function for all of them ([`lattice`]);
+//! the kernels around it know the form only.
 
 #![allow(clippy::needless_range_loop, reason = "kernels step through several arrays at once")]
 
@@ -28,6 +29,10 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod float;
+#[cfg(target_arch = "x86_64")]
+mod float_tile;
+mod form;
+mod lattice;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -92,7 +97,12 @@ pub struct Acts<'a> {
 /// Bytes of scratch that [`matmul`] needs for each thread.
 pub fn scratch_bytes(ty: GgmlType, k: usize, n_max: usize) -> usize {
     let need = match act_kind(ty) {
-        ActKind::F32 => float::SCRATCH,
+        ActKind::F32 => {
+            let few = float::SCRATCH;
+            #[cfg(target_arch = "x86_64")]
+            let few = if n_max < TILE_FROM { few } else { few.max(float_tile::SCRATCH) };
+            few
+        }
         ActKind::Q8 => {
             let scalar = scalar::scratch_bytes(k);
             #[cfg(target_arch = "x86_64")]
