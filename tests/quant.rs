@@ -3,59 +3,57 @@
 use std::collections::BTreeSet;
 
 use rocmforge::Error;
-use rocmforge::quant::{GgmlType, dequantize, quantize};
+use rocmforge::quant::{GgmlType, dequantize, quantize, quantize_weighted};
 
 const VECTORS: &[u8] = include_bytes!("data/quant-vectors.bin");
 
-enum Kind {
-    Dequantize,
-    Quantize,
-}
-
+/// A record of the file; make_vectors.py says what the kinds mean.
 struct Vector {
     ty: GgmlType,
-    kind: Kind,
+    kind: u32,
     blocks: Vec<u8>,
     values: Vec<f32>,
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
 }
 
 fn vectors() -> Vec<Vector> {
     let mut left = VECTORS;
     let mut out = Vec::new();
-    while !left.is_empty() {
-        let (head, rest) = left.split_at(16);
+    while let Some((head, rest)) = left.split_at_checked(16) {
         let head: Vec<u32> = head.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
-        let (n, n_bytes) = (head[2] as usize, head[3] as usize);
-        let kind = if head[1] == 0 { Kind::Dequantize } else { Kind::Quantize };
-        let (first, second) = match kind {
-            Kind::Dequantize => (n_bytes, 4 * n),
-            Kind::Quantize => (4 * n, n_bytes),
-        };
-        let (a, rest) = rest.split_at(first);
-        let (b, rest) = rest.split_at(second);
+        let (kind, n, n_blocks) = (head[1], head[2] as usize, head[3] as usize);
+        let n_values = if kind < 4 { 4 * n } else { 0 };
+        let (body, rest) = rest.split_at(n_values + n_blocks);
         left = rest;
         let (blocks, values) = match kind {
-            Kind::Dequantize => (a, b),
-            Kind::Quantize => (b, a),
+            0 => body.split_at(n_blocks),
+            _ => {
+                let (values, blocks) = body.split_at(n_values);
+                (blocks, values)
+            }
         };
-        out.push(Vector {
-            ty: GgmlType::from_id(head[0]).expect("a known type"),
-            kind,
-            blocks: blocks.to_vec(),
-            values: values.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-        });
+        let ty = GgmlType::from_id(head[0]).expect("a known type");
+        out.push(Vector { ty, kind, blocks: blocks.to_vec(), values: floats(values) });
     }
     out
 }
 
-fn computable() -> BTreeSet<GgmlType> {
-    GgmlType::ALL.iter().copied().filter(|t| t.is_computable()).collect()
+fn quantizable() -> BTreeSet<GgmlType> {
+    all().into_iter().filter(|t| !t.needs_importance()).collect()
+}
+
+/// Every type that can be stored.
+fn all() -> BTreeSet<GgmlType> {
+    GgmlType::ALL.iter().copied().filter(|t| t.has_codec()).collect()
 }
 
 #[test]
 fn dequantisation_is_exact() {
     let mut seen = BTreeSet::new();
-    for v in vectors().iter().filter(|v| matches!(v.kind, Kind::Dequantize)) {
+    for v in vectors().iter().filter(|v| v.kind == 0) {
         let mut out = vec![f32::NAN; v.values.len()];
         dequantize(v.ty, &v.blocks, &mut out).unwrap();
         for (i, (got, want)) in out.iter().zip(&v.values).enumerate() {
@@ -69,24 +67,47 @@ fn dequantisation_is_exact() {
         }
         seen.insert(v.ty);
     }
-    assert_eq!(seen, computable());
+    assert_eq!(seen, all());
 }
 
 #[test]
 fn quantisation_is_that_of_the_reference() {
+    let vectors = vectors();
+    let rows = &vectors.iter().find(|v| v.kind == 2).unwrap().values;
     let mut seen = BTreeSet::new();
-    for v in vectors().iter().filter(|v| matches!(v.kind, Kind::Quantize)) {
+    for v in vectors.iter().filter(|v| matches!(v.kind, 1 | 4)) {
+        let values = if v.kind == 1 { &v.values } else { rows };
         let mut out = vec![0xaa; v.blocks.len()];
-        quantize(v.ty, &v.values, &mut out).unwrap();
-        let size = v.ty.block_bytes();
-        for (i, (got, want)) in out.chunks(size).zip(v.blocks.chunks(size)).enumerate() {
-            let n = v.ty.block_len();
-            let x = &v.values[i * n..][..n];
-            assert_eq!(got, want, "{} block {i}, made of {x:?}", v.ty.name());
-        }
+        quantize(v.ty, values, &mut out).unwrap();
+        assert_blocks(v.ty, values, &out, &v.blocks);
         seen.insert(v.ty);
     }
-    assert_eq!(seen, computable());
+    assert_eq!(seen, quantizable());
+}
+
+#[test]
+fn weighted_quantisation_is_that_of_the_reference() {
+    let vectors = vectors();
+    let values = |kind| &vectors.iter().find(|v| v.kind == kind).unwrap().values;
+    let (rows, importance) = (values(2), values(3));
+    let mut seen = BTreeSet::new();
+    for v in vectors.iter().filter(|v| v.kind == 5) {
+        let mut out = vec![0xaa; v.blocks.len()];
+        let size = v.ty.row_bytes(importance.len()).unwrap();
+        for (row, out) in rows.chunks(importance.len()).zip(out.chunks_mut(size)) {
+            quantize_weighted(v.ty, row, importance, out).unwrap();
+        }
+        assert_blocks(v.ty, rows, &out, &v.blocks);
+        seen.insert(v.ty);
+    }
+    assert_eq!(seen.len() + 3, all().len(), "all but the three float types");
+}
+
+fn assert_blocks(ty: GgmlType, values: &[f32], got: &[u8], want: &[u8]) {
+    let (n, size) = (ty.block_len(), ty.block_bytes());
+    for (i, (got, want)) in got.chunks(size).zip(want.chunks(size)).enumerate() {
+        assert_eq!(got, want, "{} block {i}, made of {:?}", ty.name(), &values[i * n..][..n]);
+    }
 }
 
 /// Quantising what blocks stand for changes no weight by more than half a step of the format.
@@ -123,7 +144,7 @@ fn round_trip_error_is_bounded() {
 #[test]
 fn blocks_need_no_alignment() {
     let values: Vec<f32> = (0..512).map(|i| (i as f32 * 0.37).sin()).collect();
-    for ty in computable() {
+    for ty in quantizable() {
         let n = ty.row_bytes(values.len()).unwrap();
         let mut odd = vec![0; n + 1];
         let mut even = vec![0; n];
@@ -141,11 +162,17 @@ fn blocks_need_no_alignment() {
 #[test]
 fn odd_numbers_do_not_panic() {
     let odd = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -1e-45, 0.0];
-    for ty in computable() {
+    for ty in all() {
         for shift in 0..odd.len() {
             let values: Vec<f32> = (0..512).map(|i| odd[i * (shift + 1) % odd.len()]).collect();
             let mut blocks = vec![0; ty.row_bytes(512).unwrap()];
-            quantize(ty, &values, &mut blocks).unwrap();
+            if !ty.needs_importance() {
+                quantize(ty, &values, &mut blocks).unwrap();
+            }
+            for importance in [&[1.0; 512], &[0.0; 512]] {
+                quantize_weighted(ty, &values, importance, &mut blocks).unwrap();
+            }
+            quantize_weighted(ty, &values, &values, &mut blocks).unwrap();
         }
         for byte in 0..=255 {
             let blocks = vec![byte; ty.row_bytes(512).unwrap()];
@@ -165,7 +192,9 @@ fn wrong_sizes_and_types_are_refused() {
     refused(dequantize(GgmlType::Q4_K, &[0; 144], &mut [0.0; 512]), "288 bytes, not 144");
     refused(quantize(GgmlType::Q6_K, &[0.0; 256], &mut [0; 211]), "210 bytes, not 211");
     refused(quantize(GgmlType::Q8_0, &[0.0; 33], &mut [0; 34]), "whole number of q8_0 blocks");
-    refused(dequantize(GgmlType::Q2_K, &[0; 84], &mut [0.0; 256]), "q2_K");
+    refused(dequantize(GgmlType::Q8_K, &[0; 292], &mut [0.0; 256]), "q8_K");
+    refused(quantize(GgmlType::IQ2_XXS, &[0.0; 256], &mut [0; 66]), "imatrix");
+    refused(quantize_weighted(GgmlType::Q4_0, &[0.0; 32], &[0.0; 31], &mut [0; 18]), "31 columns");
     refused(quantize(GgmlType::I32, &[0.0], &mut [0; 4]), "i32");
 }
 

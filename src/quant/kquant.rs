@@ -3,11 +3,40 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::Block;
-use super::search::{self, nearest};
+use super::{Block, f16};
 
 /// Weights in a super-block.
 pub const QK_K: usize = 256;
+
+/// 16 sub-blocks of 16 weights `d * scale * q - dmin * min`, q of 2 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct BlockQ2_K {
+    /// A sub-block's scale in the low half and its minimum in the high half.
+    pub scales: [u8; QK_K / 16],
+    /// Of half h of the block, bits 2 i of byte 32 h + j belong to weight 128 h + 32 i + j.
+    pub qs: [u8; QK_K / 4],
+    /// Scale of the scales, f16 bits.
+    pub d: u16,
+    /// Scale of the minima, f16 bits.
+    pub dmin: u16,
+}
+
+/// 16 sub-blocks of 16 weights `d * (scale - 32) * (q - 4)`, q of 3 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct BlockQ3_K {
+    /// The third bits: bit i of byte j belongs to weight 32 i + j.
+    pub hmask: [u8; QK_K / 8],
+    /// The lower two bits, as in [`BlockQ2_K::qs`].
+    pub qs: [u8; QK_K / 4],
+    /// Scales of 6 bits, see [`scales_of_6`].
+    pub scales: [u8; 12],
+    /// Scale of the scales, f16 bits.
+    pub d: u16,
+}
 
 /// 8 sub-blocks of 32 weights `d * scale * q - dmin * min`, q of 4 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -57,6 +86,7 @@ pub struct BlockQ6_K {
     pub d: u16,
 }
 
+const _: () = assert!(size_of::<BlockQ2_K>() == 84 && size_of::<BlockQ3_K>() == 110);
 const _: () =
     assert!(size_of::<BlockQ4_K>() == 144 && size_of::<BlockQ5_K>() == 176 && size_of::<BlockQ6_K>() == 210);
 
@@ -75,70 +105,53 @@ pub fn scale_min(scales: &[u8; 12], j: usize) -> (u8, u8) {
     }
 }
 
-/// The inverse of [`scale_min`]; values are below 64.
-fn pack_scale_min(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12] {
-    std::array::from_fn(|i| match i {
-        0..4 => scales[i] | scales[i + 4] >> 4 << 6,
-        4..8 => mins[i - 4] | mins[i] >> 4 << 6,
-        _ => scales[i - 4] & 15 | (mins[i - 4] & 15) << 4,
+/// The 16 scales of a Q3_K block, -32 to 31.
+///
+/// Bytes 0-7 have the low four bits of scales 0-7 (low half) and 8-15 (high half); bits 2 i of byte
+/// 8 + j are the upper two bits of scale 4 i + j.
+#[inline]
+pub fn scales_of_6(scales: &[u8; 12]) -> [i8; 16] {
+    std::array::from_fn(|j| {
+        let low = scales[j % 8] >> (j / 8 * 4) & 15;
+        let high = scales[8 + j % 4] >> (j / 4 * 2) & 3;
+        (low | high << 4) as i8 - 32
     })
 }
 
-/// What Q4_K and Q5_K have in common before the codes are packed.
-struct Affine {
-    d: u16,
-    dmin: u16,
-    scales: [u8; 12],
-    codes: [u8; QK_K],
-}
-
-/// Quantises to `max` + 1 levels; `first`, `steps` describe the grid of [`search::affine`].
-fn quantize_affine(src: &[f32; QK_K], max: u8, first: f32, steps: u32) -> Affine {
-    let mut codes = [0u8; QK_K];
-    let mut scales = [0f32; 8];
-    let mut mins = [0f32; 8];
-    let blocks = src.as_chunks::<32>().0;
-    for (j, (x, codes)) in blocks.iter().zip(codes.as_chunks_mut::<32>().0).enumerate() {
-        let rms = (x.iter().fold(0.0, |sum, v| sum + v * v) / 32.0).sqrt();
-        let weights = x.map(|v| rms + v.abs());
-        (scales[j], mins[j]) = search::affine(x, &weights, max, first, steps, codes);
-    }
-    let (d, sub_scales) = quantize_scales(&scales);
-    let (dmin, sub_mins) = quantize_scales(&mins);
-    let packed = pack_scale_min(&sub_scales, &sub_mins);
-    let (df, dminf) = (half::f16::from_bits(d).to_f32(), half::f16::from_bits(dmin).to_f32());
-    // The codes of the search belong to its unrounded scales: choose again for the rounded ones.
-    for (j, (x, codes)) in blocks.iter().zip(codes.as_chunks_mut::<32>().0).enumerate() {
-        let scale = df * f32::from(sub_scales[j]);
-        let min = dminf * f32::from(sub_mins[j]);
-        if scale != 0.0 {
-            *codes = x.map(|v| nearest((v + min) / scale).clamp(0, max.into()) as u8);
+impl Block<QK_K> for BlockQ2_K {
+    fn dequantize(&self, dst: &mut [f32; QK_K]) {
+        let (d, dmin) = (f16(self.d), f16(self.dmin));
+        for (j, dst) in dst.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let (scale, min) = (self.scales[j] & 15, self.scales[j] >> 4);
+            let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
+            let qs = &self.qs[j / 8 * 32 + j % 2 * 16..][..16];
+            for (dst, q) in dst.iter_mut().zip(qs) {
+                *dst = scale * f32::from(q >> (j % 8 / 2 * 2) & 3) - min;
+            }
         }
     }
-    Affine { d, dmin, scales: packed, codes }
 }
 
-/// Scales of 6 bits and the f16 scale of them.
-fn quantize_scales(values: &[f32; 8]) -> (u16, [u8; 8]) {
-    let peak = values.iter().fold(0.0f32, |peak, &v| if v > peak { v } else { peak });
-    let inverse = if peak > 0.0 { 63.0 / peak } else { 0.0 };
-    // A negative scale, which the search can give for odd data, wraps around and becomes 63.
-    let codes = values.map(|v| (nearest(inverse * v) as u8).min(63));
-    (half::f16::from_f32(peak / 63.0).to_bits(), codes)
-}
-
-/// Packs the low four bits of 256 codes as in [`BlockQ4_K::qs`].
-fn pack_nibbles(codes: &[u8; QK_K]) -> [u8; QK_K / 2] {
-    std::array::from_fn(|k| {
-        let low = k / 32 * 64 + k % 32;
-        codes[low] & 15 | codes[low + 32] << 4
-    })
+impl Block<QK_K> for BlockQ3_K {
+    fn dequantize(&self, dst: &mut [f32; QK_K]) {
+        let d = f16(self.d);
+        let scales = scales_of_6(&self.scales);
+        for (j, dst) in dst.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(scales[j]);
+            let qs = &self.qs[j / 8 * 32 + j % 2 * 16..][..16];
+            let high = &self.hmask[j % 2 * 16..][..16];
+            for ((dst, q), h) in dst.iter_mut().zip(qs).zip(high) {
+                let q = q >> (j % 8 / 2 * 2) & 3 | (h >> (j / 2) & 1) << 2;
+                *dst = scale * (i32::from(q) - 4) as f32;
+            }
+        }
+    }
 }
 
 impl Block<QK_K> for BlockQ4_K {
     fn dequantize(&self, dst: &mut [f32; QK_K]) {
-        let d = half::f16::from_bits(self.d).to_f32();
-        let dmin = half::f16::from_bits(self.dmin).to_f32();
+        let d = f16(self.d);
+        let dmin = f16(self.dmin);
         for (j, dst) in dst.as_chunks_mut::<32>().0.iter_mut().enumerate() {
             let (scale, min) = scale_min(&self.scales, j);
             let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
@@ -148,17 +161,12 @@ impl Block<QK_K> for BlockQ4_K {
             }
         }
     }
-
-    fn quantize(src: &[f32; QK_K]) -> Self {
-        let Affine { d, dmin, scales, codes } = quantize_affine(src, 15, -1.0, 20);
-        BlockQ4_K { d, dmin, scales, qs: pack_nibbles(&codes) }
-    }
 }
 
 impl Block<QK_K> for BlockQ5_K {
     fn dequantize(&self, dst: &mut [f32; QK_K]) {
-        let d = half::f16::from_bits(self.d).to_f32();
-        let dmin = half::f16::from_bits(self.dmin).to_f32();
+        let d = f16(self.d);
+        let dmin = f16(self.dmin);
         for (j, dst) in dst.as_chunks_mut::<32>().0.iter_mut().enumerate() {
             let (scale, min) = scale_min(&self.scales, j);
             let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
@@ -169,17 +177,11 @@ impl Block<QK_K> for BlockQ5_K {
             }
         }
     }
-
-    fn quantize(src: &[f32; QK_K]) -> Self {
-        let Affine { d, dmin, scales, codes } = quantize_affine(src, 31, -0.5, 15);
-        let qh = std::array::from_fn(|j| (0..8).fold(0, |byte, i| byte | codes[32 * i + j] >> 4 << i));
-        BlockQ5_K { d, dmin, scales, qh, qs: pack_nibbles(&codes) }
-    }
 }
 
 impl Block<QK_K> for BlockQ6_K {
     fn dequantize(&self, dst: &mut [f32; QK_K]) {
-        let d = half::f16::from_bits(self.d).to_f32();
+        let d = f16(self.d);
         for (k, dst) in dst.iter_mut().enumerate() {
             let (h, i, j) = (k / 128, k % 128 / 32, k % 32);
             let low = self.ql[64 * h + 32 * (i % 2) + j] >> (i / 2 * 4) & 15;
@@ -187,36 +189,5 @@ impl Block<QK_K> for BlockQ6_K {
             let q = i32::from(low | high << 4) - 32;
             *dst = d * f32::from(self.scales[k / 16]) * q as f32;
         }
-    }
-
-    fn quantize(src: &[f32; QK_K]) -> Self {
-        let mut codes = [0u8; QK_K];
-        let blocks = src.as_chunks::<16>().0;
-        let mut scales = [0f32; QK_K / 16];
-        for ((x, codes), scale) in blocks.iter().zip(codes.as_chunks_mut::<16>().0).zip(&mut scales) {
-            *scale = search::symmetric(x, 32, codes);
-        }
-        let peak = scales.iter().fold(0.0f32, |peak, &v| if v.abs() > peak.abs() { v } else { peak });
-        if peak.abs() < search::ZERO {
-            return Zeroable::zeroed();
-        }
-        let inverse = -128.0 / peak;
-        let d = half::f16::from_f32(1.0 / inverse);
-        let sub_scales = scales.map(|v| nearest(inverse * v).min(127) as i8);
-        for ((x, codes), &scale) in blocks.iter().zip(codes.as_chunks_mut::<16>().0).zip(&sub_scales) {
-            let scale = d.to_f32() * f32::from(scale);
-            if scale != 0.0 {
-                *codes = x.map(|v| (nearest(v / scale).clamp(-32, 31) + 32) as u8);
-            }
-        }
-        let ql = std::array::from_fn(|k| {
-            let low = k / 64 * 128 + k % 64;
-            codes[low] & 15 | codes[low + 64] << 4
-        });
-        let qh = std::array::from_fn(|k| {
-            let first = k / 32 * 128 + k % 32;
-            (0..4).fold(0, |byte, i| byte | codes[first + 32 * i] >> 4 << (2 * i))
-        });
-        BlockQ6_K { ql, qh, scales: sub_scales, d: d.to_bits() }
     }
 }

@@ -1,11 +1,17 @@
-//! Blocks of 32 weights with one f16 scale.
+//! Blocks of 32 weights with one f16 scale, and an f16 offset where they are not symmetric.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::Block;
+use super::{Block, f16};
 
 /// Weights in a [`BlockQ4_0`].
 pub const QK4_0: usize = 32;
+/// Weights in a [`BlockQ4_1`].
+pub const QK4_1: usize = 32;
+/// Weights in a [`BlockQ5_0`].
+pub const QK5_0: usize = 32;
+/// Weights in a [`BlockQ5_1`].
+pub const QK5_1: usize = 32;
 /// Weights in a [`BlockQ8_0`].
 pub const QK8_0: usize = 32;
 
@@ -19,6 +25,44 @@ pub struct BlockQ4_0 {
     pub qs: [u8; QK4_0 / 2],
 }
 
+/// 32 weights `d * q + m`, q of 4 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct BlockQ4_1 {
+    /// Scale, f16 bits.
+    pub d: u16,
+    /// Offset, f16 bits.
+    pub m: u16,
+    /// Byte j has weight j in its low half and weight j + 16 in its high half.
+    pub qs: [u8; QK4_1 / 2],
+}
+
+/// 32 weights `d * (q - 16)`, q of 5 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct BlockQ5_0 {
+    /// Scale, f16 bits.
+    pub d: u16,
+    /// The fifth bits: bit j of this little-endian u32 belongs to weight j.
+    pub qh: [u8; 4],
+    /// The lower four bits, as in [`BlockQ4_0::qs`].
+    pub qs: [u8; QK5_0 / 2],
+}
+
+/// 32 weights `d * q + m`, q of 5 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct BlockQ5_1 {
+    /// Scale, f16 bits.
+    pub d: u16,
+    /// Offset, f16 bits.
+    pub m: u16,
+    /// The fifth bits, as in [`BlockQ5_0::qh`].
+    pub qh: [u8; 4],
+    /// The lower four bits, as in [`BlockQ4_0::qs`].
+    pub qs: [u8; QK5_1 / 2],
+}
+
 /// 32 weights `d * q`, q of 8 bits with a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -29,41 +73,57 @@ pub struct BlockQ8_0 {
     pub qs: [i8; QK8_0],
 }
 
-const _: () = assert!(size_of::<BlockQ4_0>() == 18 && size_of::<BlockQ8_0>() == 34);
+const _: () = assert!(size_of::<BlockQ4_0>() == 18 && size_of::<BlockQ4_1>() == 20);
+const _: () = assert!(size_of::<BlockQ5_0>() == 22 && size_of::<BlockQ5_1>() == 24);
+const _: () = assert!(size_of::<BlockQ8_0>() == 34);
+
+/// The 5-bit codes of a block.
+fn codes_of_5(qh: [u8; 4], qs: &[u8; 16]) -> [u8; 32] {
+    let high = u32::from_le_bytes(qh);
+    std::array::from_fn(|j| qs[j % 16] >> (j / 16 * 4) & 15 | ((high >> j & 1) as u8) << 4)
+}
 
 impl Block<QK4_0> for BlockQ4_0 {
     fn dequantize(&self, dst: &mut [f32; QK4_0]) {
-        let d = half::f16::from_bits(self.d).to_f32();
+        let d = f16(self.d);
         let (low, high) = dst.split_at_mut(QK4_0 / 2);
         for ((&q, low), high) in self.qs.iter().zip(low).zip(high) {
             *low = (i32::from(q & 15) - 8) as f32 * d;
             *high = (i32::from(q >> 4) - 8) as f32 * d;
         }
     }
+}
 
-    /// The weight of largest magnitude becomes -8, the one code without a positive twin.
-    fn quantize(src: &[f32; QK4_0]) -> Self {
-        let peak = src.iter().fold(0.0f32, |peak, &v| if v.abs() > peak.abs() { v } else { peak });
-        let d = peak / -8.0;
-        let id = if d != 0.0 { 1.0 / d } else { 0.0 };
-        let code = |v: f32| ((v * id + 8.5) as u8).min(15);
-        let qs = std::array::from_fn(|j| code(src[j]) | code(src[j + QK4_0 / 2]) << 4);
-        BlockQ4_0 { d: half::f16::from_f32(d).to_bits(), qs }
+impl Block<QK4_1> for BlockQ4_1 {
+    fn dequantize(&self, dst: &mut [f32; QK4_1]) {
+        let (d, m) = (f16(self.d), f16(self.m));
+        let (low, high) = dst.split_at_mut(QK4_1 / 2);
+        for ((&q, low), high) in self.qs.iter().zip(low).zip(high) {
+            *low = f32::from(q & 15) * d + m;
+            *high = f32::from(q >> 4) * d + m;
+        }
+    }
+}
+
+impl Block<QK5_0> for BlockQ5_0 {
+    fn dequantize(&self, dst: &mut [f32; QK5_0]) {
+        let d = f16(self.d);
+        *dst = codes_of_5(self.qh, &self.qs).map(|q| (i32::from(q) - 16) as f32 * d);
+    }
+}
+
+impl Block<QK5_1> for BlockQ5_1 {
+    fn dequantize(&self, dst: &mut [f32; QK5_1]) {
+        let (d, m) = (f16(self.d), f16(self.m));
+        *dst = codes_of_5(self.qh, &self.qs).map(|q| f32::from(q) * d + m);
     }
 }
 
 impl Block<QK8_0> for BlockQ8_0 {
     fn dequantize(&self, dst: &mut [f32; QK8_0]) {
-        let d = half::f16::from_bits(self.d).to_f32();
+        let d = f16(self.d);
         for (dst, &q) in dst.iter_mut().zip(&self.qs) {
             *dst = f32::from(q) * d;
         }
-    }
-
-    fn quantize(src: &[f32; QK8_0]) -> Self {
-        let peak = src.iter().fold(0.0f32, |peak, v| peak.max(v.abs()));
-        let d = peak / 127.0;
-        let id = if d != 0.0 { 1.0 / d } else { 0.0 };
-        BlockQ8_0 { d: half::f16::from_f32(d).to_bits(), qs: src.map(|v| (v * id).round() as i8) }
     }
 }

@@ -148,6 +148,10 @@ pub fn decode_text(text: &str, out: &mut Vec<u8>) {
 /// The byte that a byte token `<0xXX>` stands for.
 pub fn byte_of(text: &str) -> Option<u8> {
     let hex = text.strip_prefix("<0x")?.strip_suffix('>').filter(|h| h.len() == 2)?;
+    // The parser below would take a sign.
+    if !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
     u8::from_str_radix(hex, 16).ok()
 }
 
