@@ -265,7 +265,7 @@ fn word_pieces_are_the_longest_from_the_left() {
     assert_eq!(ids("unaffable"), [1], "the longest first token leaves \"fable\", which nothing spells");
     assert_eq!(ids("  Café\u{301}\0\u{ad}日本\t"), [11, 9, 10]);
     assert_eq!(v.tokenize(b"a [SEP] a", true, true).unwrap(), [2, 12, 3, 12, 3]);
-    assert_eq!(v.tokenize(b"\xff", false, false).unwrap(), []);
+    assert_eq!(v.tokenize(b"\xff", false, false).unwrap(), Vec::<i32>::new());
     assert_eq!(v.detokenize(&[4, 6, 8, 12], false, false).unwrap(), b" unable, a");
     let cased = wpm(&["▁A", "▁é", "▁e"]).set("tokenizer.ggml.normalizer.lowercase", false);
     let v = cased.build().unwrap();
@@ -346,7 +346,7 @@ fn gemma_merges_characters_of_lines() {
         .unwrap();
     let ids = |text: &str| v.tokenize(text.as_bytes(), false, false).unwrap();
     assert_eq!(ids("a a\n\n\n日é"), [2, 3, 5, 4, 8, 6, 7]);
-    assert_eq!(ids(" aa"), [], "a merge to what is no token, and no bytes to spell it");
+    assert_eq!(ids(" aa"), Vec::<i32>::new(), "a merge to what is no token, and no bytes to spell it");
     assert_eq!(v.tokenize(b"a", true, false).unwrap(), [0, 2], "BOS whatever the file says");
     assert_eq!(v.warnings().len(), 1);
     assert_eq!(v.detokenize(&[2, 3, 6, 7], false, false).unwrap(), "a aé".as_bytes());
