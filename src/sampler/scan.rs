@@ -1,23 +1,31 @@
 //! The passes over whole rows of logits.
 //!
-//! On x86-64 each also has a version for AVX2, picked at run time. The order of additions is fixed and
-//! nothing is contracted to a fused multiply-add, so every version gives the same bits.
+//! On x86-64 each also has versions for AVX2 and AVX-512, picked at run time. The order of additions is
+//! fixed and nothing is contracted to a fused multiply-add, so every version gives the same bits.
 
 use std::cmp::Ordering;
 
 /// Logits in one block: the unit that selections skip and that sums are taken over.
 pub(super) const BLOCK: usize = 128;
 
-/// Compiles `$body` also for AVX2 and dispatches to the best that this processor runs.
+/// Compiles `$body` also for AVX2 and AVX-512 and dispatches to the best that this processor runs.
 macro_rules! vectorised {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty = $body:ident) => {
         $(#[$doc])*
         pub(super) fn $name($($arg: $ty),*) -> $ret {
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+                fn avx512($($arg: $ty),*) -> $ret {
+                    $body($($arg),*)
+                }
                 #[target_feature(enable = "avx2")]
                 fn avx2($($arg: $ty),*) -> $ret {
                     $body($($arg),*)
+                }
+                if has_avx512() {
+                    // SAFETY: the processor has just said that it runs them.
+                    return unsafe { avx512($($arg),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
                     // SAFETY: the processor has just said that it runs AVX2.
@@ -29,6 +37,14 @@ macro_rules! vectorised {
     };
 }
 
+/// Whether the processor runs what the widest versions here are made of.
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+}
+
 /// Writes the largest logit of each block of [`BLOCK`] to `maxima`; true if any logit is NaN.
 ///
 /// `maxima` has one element per block, the last block may be short. With a NaN, maxima mean nothing.
@@ -36,10 +52,8 @@ pub(super) fn block_maxima(logits: &[f32], maxima: &mut [f32]) -> bool {
     let (blocks, tail) = logits.as_chunks::<BLOCK>();
     let mut nan = match () {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the processor has just said that it runs AVX-512F.
-        () if std::arch::is_x86_feature_detected!("avx512f") => unsafe {
-            avx512::block_maxima(blocks, maxima)
-        },
+        // SAFETY: the processor has just said that it runs AVX-512.
+        () if has_avx512() => unsafe { avx512::block_maxima(blocks, maxima) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has just said that it runs AVX2.
         () if std::arch::is_x86_feature_detected!("avx2") => unsafe { avx2::block_maxima(blocks, maxima) },
