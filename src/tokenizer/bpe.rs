@@ -111,7 +111,7 @@ pub struct Bpe {
 enum Spelling {
     Bytes {
         /// The symbol of each byte.
-        symbols: [u32; 256],
+        symbols: Box<[u32; 256]>,
         /// For each symbol that is no token: the tokens of its bytes, those that there are.
         fallback: Vec<Vec<Token>>,
     },
@@ -119,7 +119,7 @@ enum Spelling {
         /// The symbols of characters that are no tokens but are merged.
         extra: HashMap<Vec<u8>, u32, RandomState>,
         /// `<0xXX>`, those that there are.
-        bytes: [Option<u32>; 256],
+        bytes: Box<[Option<u32>; 256]>,
         /// The pairs of characters that a merge may join. Words are whole lines here.
         joints: Joints,
     },
@@ -198,11 +198,11 @@ impl Bpe {
             }
         }
         let spelling = if pre.in_bytes {
-            Spelling::Bytes { symbols, fallback: interner.fallback }
+            Spelling::Bytes { symbols: Box::new(symbols), fallback: interner.fallback }
         } else {
             let mut extra = interner.extra;
             extra.retain(|text, _| first_char(text).len() == text.len());
-            let bytes = std::array::from_fn(|b| tokens.find(format!("<0x{b:02X}>").as_bytes()));
+            let bytes = Box::new(std::array::from_fn(|b| tokens.find(format!("<0x{b:02X}>").as_bytes())));
             Spelling::Chars { extra, bytes, joints }
         };
         Ok(Bpe { pre, lowercase, rules, by_pair, hasher, n_tokens: tokens.len() as u32, spelling })
