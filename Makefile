@@ -5,7 +5,7 @@ ROCMFORGE = target/release/rocmforge
 PEER ?= target/peer
 
 .DEFAULT_GOAL := help
-.PHONY: help story build test check parity asan fuzz miri bench bench-peer bench-kernels header peer install clean
+.PHONY: help story build test test-aarch64 check parity asan fuzz miri bench bench-peer bench-tokenizer bench-kernels header peer install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ check: ## formatting and lints
 test: check peer ## every test, the parity suite against the reference among them
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(CARGO) test --locked --workspace
 	$(CARGO) test --locked -p rocmforge --features fault-injection --test fault
+
+test-aarch64: ## the processor's own code on 64-bit Arm, emulated
+	tools/aarch64.sh
 
 asan: ## the tests of hostile input under AddressSanitizer
 	fuzz/run.sh test
@@ -47,7 +50,7 @@ peer: ## fetch the reference libllama (once)
 
 parity: peer ## only the parity suites
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 \
-		$(CARGO) test --locked -p rocmforge --test parity --test parity_tokenizer
+		$(CARGO) test --locked -p rocmforge --test parity --test parity_tokenizer --test quantize
 
 bench: build ## speed of the demo model
 	$(ROCMFORGE) bench
@@ -55,7 +58,10 @@ bench: build ## speed of the demo model
 bench-peer: peer ## speed beside the reference, on models of real shapes
 	ROCMFORGE_PEER=$(abspath $(PEER)) $(CARGO) run --release --locked -p rocmforge-testkit --bin bench-peer
 
-bench-kernels: ## speed of single kernels against the machine's limits
+bench-tokenizer: peer ## tokenizing speed beside the reference, on all its vocabularies
+	ROCMFORGE_PEER=$(abspath $(PEER)) $(CARGO) run --release --locked -p rocmforge-testkit --bin bench-tokenizer
+
+bench-kernels: ## speed of single kernels and of sampling against the machine's limits
 	$(CARGO) bench --locked -p rocmforge
 
 header: ## write include/rocmforge.h anew from src/capi

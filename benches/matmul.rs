@@ -48,11 +48,7 @@ fn main() {
             "type", "isa", "GB/s 1T", "GB/s nT", "share", "GOPS 1T", "GOPS nT", "share"
         );
     }
-    let types = {
-        use GgmlType::*;
-        [Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, F16, BF16, F32]
-    };
-    for ty in types {
+    for &ty in GgmlType::ALL.iter().filter(|ty| ty.is_computable()) {
         for &isa in Isa::available().iter().rev() {
             let name = format!("{}/{isa:?}", ty.name());
             if !name.contains(&filter) || (filter.is_empty() && isa == Isa::Scalar) {

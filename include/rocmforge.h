@@ -237,9 +237,17 @@ typedef enum rf_vocab_type {
      */
     RF_VOCAB_TYPE_SPM = 1,
     /**
-     * Byte-level byte pair encoding, by merge rank.
+     * Byte pair encoding, by merge rank.
      */
     RF_VOCAB_TYPE_BPE = 2,
+    /**
+     * WordPiece.
+     */
+    RF_VOCAB_TYPE_WPM = 3,
+    /**
+     * SentencePiece unigram, the best sum of scores.
+     */
+    RF_VOCAB_TYPE_UGM = 4,
 } rf_vocab_type;
 
 /**

@@ -1,5 +1,7 @@
 //! A context: the state of a conversation with a model, and [`Context::decode`], which runs it on.
 
+mod state;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,9 +14,12 @@ use crate::graph::{Graph, passes};
 use crate::kv::{Cells, MAX_SEQ, Pos, SeqId};
 use crate::log::{Log, info};
 use crate::model::arch::{GraphSpec, Wanted};
-use crate::model::{Compute, Model, Pooling};
+use crate::model::{Compute, Hparams, Model, Pooling};
 use crate::quant::GgmlType;
 use crate::{Error, Result, counters};
+
+/// The types that keys and values can be cached as.
+pub const KV_TYPES: [GgmlType; 4] = [GgmlType::F32, GgmlType::F16, GgmlType::BF16, GgmlType::Q8_0];
 
 /// How to make a context.
 #[derive(Clone)]
@@ -31,9 +36,9 @@ pub struct ContextParams {
     pub n_threads: usize,
     /// Threads that compute a micro-batch; 0 takes the processors available to the process.
     pub n_threads_batch: usize,
-    /// Type of the cached keys: F16 or F32.
+    /// Type of the cached keys: one of [`KV_TYPES`]. Q8_0 needs heads of a multiple of 32 elements.
     pub type_k: GgmlType,
-    /// Type of the cached values: F16 or F32.
+    /// Type of the cached values, likewise.
     pub type_v: GgmlType,
     /// Whether embeddings are wanted too; see [`Context::set_embeddings`].
     pub embeddings: bool,
@@ -104,6 +109,12 @@ pub struct Context {
 /// In `next_pos`: not looked up in this decode.
 const UNKNOWN: Pos = Pos::MIN;
 
+fn kv_layers(hp: &Hparams) -> Vec<KvLayer> {
+    let layer =
+        |&n_head_kv: &usize| KvLayer { n_head_kv, head_dim_k: hp.head_dim_k, head_dim_v: hp.head_dim_v };
+    hp.n_head_kv.iter().map(layer).collect()
+}
+
 fn spec(params: &ContextParams, n_tokens: usize, n_outputs: usize, wanted: Wanted) -> GraphSpec {
     let n_cells = params.n_ctx.next_multiple_of(64);
     let (n_ctx, type_k, type_v) = (params.n_ctx, params.type_k, params.type_v);
@@ -117,18 +128,8 @@ impl Context {
         let params = checked(params, compute)?;
         let hp = &compute.hparams;
         let pooling = params.pooling.unwrap_or(Pooling::None);
-        let layer = |il: usize| KvLayer {
-            n_head_kv: hp.n_head_kv[il],
-            head_dim_k: hp.head_dim_k,
-            head_dim_v: hp.head_dim_v,
-        };
         let n_cells = params.n_ctx.next_multiple_of(64);
-        let kv = KvSpec {
-            layers: (0..hp.n_layer).map(layer).collect(),
-            n_cells,
-            type_k: params.type_k,
-            type_v: params.type_v,
-        };
+        let kv = KvSpec { layers: kv_layers(hp), n_cells, type_k: params.type_k, type_v: params.type_v };
         let session_spec =
             SessionSpec { kv, n_threads: params.n_threads, n_threads_batch: params.n_threads_batch };
         let session = compute.backend.session(&compute.weights, &session_spec)?;
@@ -227,6 +228,11 @@ impl Context {
     /// See [`Cells::seq_add`].
     pub fn seq_add(&mut self, seq: SeqId, range: Range<Pos>, delta: Pos) -> Result<()> {
         self.cells.seq_add(seq, range, delta)
+    }
+
+    /// See [`Cells::seq_div`].
+    pub fn seq_div(&mut self, seq: SeqId, range: Range<Pos>, divisor: Pos) -> Result<()> {
+        self.cells.seq_div(seq, range, divisor)
     }
 
     /// Runs the tokens of `batch` through the model, in micro-batches, and keeps the wanted logits.
@@ -558,9 +564,18 @@ fn checked(mut p: ContextParams, compute: &Compute) -> Result<ContextParams> {
     if p.n_seq_max == 0 || p.n_seq_max > MAX_SEQ {
         return invalid(format!("n_seq_max is {}; expected 1 to {MAX_SEQ}", p.n_seq_max));
     }
-    for (name, ty) in [("type_k", p.type_k), ("type_v", p.type_v)] {
-        if !matches!(ty, GgmlType::F16 | GgmlType::F32) {
-            return Err(Error::Unsupported(format!("{name} is {}; supported are f16 and f32", ty.name())));
+    let hp = &compute.hparams;
+    for (name, ty, dim) in [("type_k", p.type_k, hp.head_dim_k), ("type_v", p.type_v, hp.head_dim_v)] {
+        if !KV_TYPES.contains(&ty) {
+            let names = KV_TYPES.map(GgmlType::name).join(", ");
+            return Err(Error::Unsupported(format!("{name} is {}; supported are {names}", ty.name())));
+        }
+        if !dim.is_multiple_of(ty.block_len()) {
+            return Err(Error::Unsupported(format!(
+                "{name} is {}, whose blocks of {} elements do not divide this model's heads of {dim}; take f16",
+                ty.name(),
+                ty.block_len()
+            )));
         }
     }
     if p.pooling.is_none() {

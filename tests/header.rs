@@ -38,6 +38,7 @@ const FILES: &[&str] = &[
     "version",
     "device",
     "model",
+    "quantize",
     "metadata",
     "tensor",
     "vocab",

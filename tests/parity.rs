@@ -14,7 +14,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use rocmforge::backend::cpu::Isa;
 use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
-use rocmforge_testkit::engine::{Engine, Item, Params, Token, greedy, perplexity, replay};
+use rocmforge_testkit::engine::{
+    Engine, Item, Params, Token, Window, greedy, perplexity, replay, through_window,
+};
 use rocmforge_testkit::ours::Ours;
 use rocmforge_testkit::parity::{allowed, nmse};
 use rocmforge_testkit::peer::Peer;
@@ -122,6 +124,18 @@ fn checks() -> Vec<(String, Check)> {
             add(format!("variants/{shape}/{name}"), Box::new(move |p| logits(p, shape, recipe, kv)));
         }
     }
+    for kv in [f32, f16, GgmlType::BF16, GgmlType::Q8_0] {
+        // Heads of 32 and of 64; of one and of several queries a key.
+        for shape in ["tiny-llama3", "tiny-llama-256", "tiny-qwen2"] {
+            let recipe = recipe("F32");
+            let name = kv.name();
+            add(format!("kv/{shape}/{name}"), Box::new(move |p| logits(p, shape, recipe, kv)));
+            // The peer ends the process when it is to rotate keys of other types.
+            if matches!(kv, GgmlType::F32 | GgmlType::F16) {
+                add(format!("shift/{shape}/{name}"), Box::new(move |p| shifted(p, shape, recipe, kv)));
+            }
+        }
+    }
     // Where a token takes one expert, errors that change it are as large as results.
     let f32s = recipe("F32");
     add("variants/tiny-mixtral-one/F32".into(), Box::new(move |p| logits(p, "tiny-mixtral-one", f32s, f32)));
@@ -169,6 +183,22 @@ fn logits(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
     let params = Params { n_ubatch: N_UBATCH, kv, ..Params::sequence(N_PROMPT + N_GENERATE) };
     let ours = replay(&mut Ours::context(&Ours::load(&path)?, &params)?, &reference.peer)?;
     let parity = reference.compare(&ours);
+    parity.check().map(|()| parity.to_string())
+}
+
+/// Generation to three times what the context holds: law 9 at every position, before and after
+/// each shift.
+fn shifted(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
+    let shape = named(shape)?;
+    let (path, exact) = model(shape, recipe)?;
+    let window = Window { n_window: 96, n_keep: 5 };
+    let n_generate = 200;
+    let prompt = random_prompt(70, shape.n_vocab, 6);
+    let reference = Reference::through_window(peer, &path, &exact, &prompt, n_generate, window, kv)?;
+    let params = Params { kv, ..Params::sequence(window.n_window) };
+    let mut ours = Ours::context(&Ours::load(&path)?, &params)?;
+    let ours = through_window(&mut ours, &prompt, Some(&reference.peer), n_generate, window)?;
+    let parity = reference.compare(&ours.logits);
     parity.check().map(|()| parity.to_string())
 }
 

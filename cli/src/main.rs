@@ -13,7 +13,9 @@ mod interrupt;
 mod models;
 mod output;
 mod perplexity;
+mod quantize;
 mod report;
+mod session;
 mod text;
 mod tokenize;
 
@@ -49,6 +51,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> Outcome {
         Command::Embed(args) => embed::run(&args, matches),
         Command::Perplexity(args) => perplexity::run(&args, matches),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Tokenize(args) => tokenize::run(&args, matches),
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => man(command.as_deref()),

@@ -185,3 +185,36 @@ fn embeddings_of_lines() {
     assert!(each.lines().count() > 2, "one for each token");
     failure(1, &["embed", "-m", &demo(), "-c", "1", "-p", "A fox."], "-c");
 }
+
+#[test]
+fn quantize_makes_models_that_run() {
+    use rocmforge::quant::GgmlType;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let copy = path("model.gguf");
+    std::fs::copy(demo(), &copy).unwrap();
+    let named = path("small.gguf");
+    let text =
+        stdout(&success(&["quantize", "--token-embedding-type", "q8_0", &copy, &named, "q4_k_m", "2"]));
+    assert!(text.contains("small.gguf: Q4_K_M"), "{text}");
+    let file = File::open(named.as_ref()).unwrap();
+    assert_eq!(file.u32("general.file_type").unwrap(), Some(15));
+    assert_eq!(file.tensor("token_embd.weight").unwrap().ty, GgmlType::Q8_0);
+    success(&["generate", "-m", &named, "-p", PROMPT, "-n", "4", "--temp", "0"]);
+
+    // Without a name the file is beside the model; 7 is Q8_0.
+    success(&["quantize", "-t", "1", &copy, "7"]);
+    assert_eq!(
+        File::open(path("ggml-model-Q8_0.gguf").as_ref()).unwrap().u32("general.file_type").unwrap(),
+        Some(7)
+    );
+
+    failure(1, &["quantize", &named, &path("again.gguf"), "Q4_0"], "requantising");
+    success(&["quantize", "--allow-requantize", &named, &path("again.gguf"), "Q4_0"]);
+    failure(1, &["quantize", &copy, &named, "IQ1_S"], "imatrix");
+    failure(1, &["quantize", "--imatrix", &copy, &copy, &named, "IQ1_S"], "no importance data");
+    failure(2, &["quantize", &copy, &named, "Q9"], "'Q9' is no type");
+    failure(2, &["quantize", &copy, "Q9"], "'Q9' is no type");
+    failure(2, &["quantize", &copy, "Q8_0", "many"], "number of threads");
+    failure(2, &["quantize", &copy, &named, "Q8_0", "--output-tensor-type", "i32"], "type of weights");
+}

@@ -65,9 +65,10 @@ pub struct rf_context_params {
     pub n_threads: i32,
     /// Threads for prompts; 0 (the default) takes the processors available.
     pub n_threads_batch: i32,
-    /// Type of the cached keys: RF_TYPE_F16 (the default) or RF_TYPE_F32.
+    /// Type of the cached keys: RF_TYPE_F16 (the default), RF_TYPE_F32, RF_TYPE_BF16 or
+    /// RF_TYPE_Q8_0, which needs heads of a multiple of 32 elements.
     pub type_k: i32,
-    /// Type of the cached values: RF_TYPE_F16 (the default) or RF_TYPE_F32.
+    /// Type of the cached values, likewise.
     pub type_v: i32,
     /// How embeddings are pooled: an rf_pooling, or RF_POOLING_UNSPECIFIED (the default) for what the
     /// model's file says, which for most is not at all.

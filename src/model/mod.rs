@@ -9,7 +9,7 @@ pub use hparams::{Experts, Hparams};
 pub use pooling::Pooling;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Weights, cpu};
@@ -49,6 +49,8 @@ pub(crate) struct Compute {
     pub tensors: TensorTable,
     pub backend: Arc<dyn Backend>,
     pub weights: Arc<dyn Weights>,
+    /// See [`Model::sums`].
+    sums: OnceLock<(u32, u32)>,
 }
 
 impl Model {
@@ -175,6 +177,13 @@ impl Model {
         self.compute.as_ref().map_or(0, |c| c.weights.resident_bytes())
     }
 
+    /// CRC-32 of the hyperparameters, and of the tensors' names, types, shapes and first bytes: whether
+    /// a saved state belongs to this model. Looked at when first asked for.
+    pub(crate) fn sums(&self) -> Result<(u32, u32)> {
+        let compute = self.compute()?;
+        Ok(*compute.sums.get_or_init(|| sums(&self.file, compute.arch.name)))
+    }
+
     pub(crate) fn compute(&self) -> Result<&Compute> {
         self.compute.as_ref().ok_or_else(|| {
             Error::InvalidArgument(
@@ -210,6 +219,24 @@ impl Compute {
         let needed = arch.weights(&hparams, &tensors)?;
         let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
         let weights = backend.bind(file, &needed, progress)?;
-        Ok(Compute { arch, hparams, tensors, backend, weights })
+        Ok(Compute { arch, hparams, tensors, backend, weights, sums: OnceLock::new() })
     }
+}
+
+/// Bytes of each tensor that are summed: enough to tell a model from its fine-tuned kin, few enough
+/// to leave it on disk.
+const SAMPLE: usize = 64;
+
+fn sums(file: &File, arch: &str) -> (u32, u32) {
+    let (mut hparams, mut weights) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
+    let own = |key: &str| key.strip_prefix(arch).is_some_and(|rest| rest.starts_with('.'));
+    for (key, value) in file.keys().filter(|(key, _)| own(key)) {
+        hparams.update(format!("{key}={value:?};").as_bytes());
+    }
+    for t in file.tensors() {
+        weights.update(format!("{}:{}:{:?};", t.name, t.ty as u32, t.dims).as_bytes());
+        let data = file.data(t);
+        weights.update(&data[..data.len().min(SAMPLE)]);
+    }
+    (hparams.finalize(), weights.finalize())
 }

@@ -98,6 +98,8 @@ struct Rule {
 /// the number of tokens up.
 pub struct Bpe {
     pre: &'static Pre,
+    /// Text becomes lower case.
+    lowercase: bool,
     rules: Vec<Rule>,
     by_pair: HashTable<u32>,
     hasher: RandomState,
@@ -109,7 +111,7 @@ pub struct Bpe {
 enum Spelling {
     Bytes {
         /// The symbol of each byte.
-        symbols: [u32; 256],
+        symbols: Box<[u32; 256]>,
         /// For each symbol that is no token: the tokens of its bytes, those that there are.
         fallback: Vec<Vec<Token>>,
     },
@@ -117,7 +119,7 @@ enum Spelling {
         /// The symbols of characters that are no tokens but are merged.
         extra: HashMap<Vec<u8>, u32, RandomState>,
         /// `<0xXX>`, those that there are.
-        bytes: [Option<u32>; 256],
+        bytes: Box<[Option<u32>; 256]>,
         /// The pairs of characters that a merge may join. Words are whole lines here.
         joints: Joints,
     },
@@ -150,7 +152,12 @@ impl Interner<'_> {
 
 impl Bpe {
     /// Reads the merge rules. Rules that can never apply are kept as gaps, so that ranks stay.
-    pub fn new(tokens: &Tokens, merges: Option<Array<'_>>, pre: &'static Pre) -> Result<Bpe> {
+    pub fn new(
+        tokens: &Tokens,
+        merges: Option<Array<'_>>,
+        pre: &'static Pre,
+        lowercase: bool,
+    ) -> Result<Bpe> {
         let mut interner = Interner { tokens, extra: HashMap::default(), fallback: Vec::new() };
         let symbols = std::array::from_fn(|b| interner.id(CHAR_OF[b].encode_utf8(&mut [0; 4]).as_bytes()));
         let mut joints = Joints::new();
@@ -191,14 +198,14 @@ impl Bpe {
             }
         }
         let spelling = if pre.in_bytes {
-            Spelling::Bytes { symbols, fallback: interner.fallback }
+            Spelling::Bytes { symbols: Box::new(symbols), fallback: interner.fallback }
         } else {
             let mut extra = interner.extra;
             extra.retain(|text, _| first_char(text).len() == text.len());
-            let bytes = std::array::from_fn(|b| tokens.find(format!("<0x{b:02X}>").as_bytes()));
+            let bytes = Box::new(std::array::from_fn(|b| tokens.find(format!("<0x{b:02X}>").as_bytes())));
             Spelling::Chars { extra, bytes, joints }
         };
-        Ok(Bpe { pre, rules, by_pair, hasher, n_tokens: tokens.len() as u32, spelling })
+        Ok(Bpe { pre, lowercase, rules, by_pair, hasher, n_tokens: tokens.len() as u32, spelling })
     }
 
     /// The pre-tokenizer.
@@ -223,6 +230,14 @@ impl Bpe {
             spm::escape_spaces(&scratch.plain, text);
         } else {
             unicode::push_canonical(raw, text);
+        }
+        if self.lowercase {
+            let canonical = text.split_off(start);
+            let mut rest = &canonical[..];
+            while let Some((cp, len)) = unicode::decode(rest) {
+                unicode::push_utf8(unicode::lower(cp), text);
+                rest = &rest[len..];
+            }
         }
         start..text.len()
     }
@@ -264,6 +279,8 @@ impl Bpe {
                         }
                     }
                 }),
+                Spelling::Chars { .. }
+                    if self.pre.drop_spaces && unicode::starts_with_space(&text[word.clone()]) => {}
                 Spelling::Chars { extra, bytes, joints } => {
                     let newlines = self.pre.whole_newlines && text[word.start] == b'\n';
                     if (newlines || self.pre.ignore_merges)

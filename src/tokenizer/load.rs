@@ -21,6 +21,7 @@ const KEY_TYPES: &str = "tokenizer.ggml.token_type";
 const KEY_MERGES: &str = "tokenizer.ggml.merges";
 const KEY_CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 const KEY_ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+const KEY_LOWERCASE: &str = "tokenizer.ggml.normalizer.lowercase";
 const KEY_ADD_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
 
 /// A piece longer than this is no word of any language; the bound keeps a crafted file from
@@ -35,7 +36,7 @@ impl Vocab {
         match file.need_str(KEY_MODEL)? {
             "none" | "no_vocab" => without_tokens(file),
             "llama" => sentence_piece(file),
-            "gpt2" => byte_pairs(file),
+            "gpt2" | "whitespace" => byte_pairs(file),
             "gemma4" => gemma4(file),
             "bert" => word_piece(file),
             "t5" => unigram(file),
@@ -110,7 +111,9 @@ fn ranked(
         true => Some(file.need_array(KEY_MERGES)?),
         false => file.array(KEY_MERGES)?,
     };
-    let bpe = Bpe::new(&tokens, merges, pre)?;
+    // Only where spaces are dropped is case, too, and only if the file says so.
+    let lowercase = pre.drop_spaces && file.bool(KEY_LOWERCASE)?.unwrap_or(false);
+    let bpe = Bpe::new(&tokens, merges, pre, lowercase)?;
     let mut newline = Vec::new();
     bpe.encode(&tokens, b"\n", 0..1, &mut bpe::Scratch::new(1), &mut newline);
     specials.nl = newline.first().copied();
@@ -123,7 +126,7 @@ fn ranked(
 
 fn word_piece(file: &File) -> Result<Vocab> {
     let tokens = read_tokens(file)?;
-    let lowercase = file.bool("tokenizer.ggml.normalizer.lowercase")?.unwrap_or(true);
+    let lowercase = file.bool(KEY_LOWERCASE)?.unwrap_or(true);
     let strip_accents = file.bool("tokenizer.ggml.normalizer.strip_accents")?.unwrap_or(lowercase);
     let wpm = Wpm::new(&tokens, Cleaning { lowercase, strip_accents });
     let specials = Specials {

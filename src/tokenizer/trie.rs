@@ -29,13 +29,13 @@ impl Trie {
         let mut trie =
             Trie { labels: Vec::new(), first: Vec::new(), values: Vec::new(), roots: Box::new([0; 256]) };
         // The texts below each node, by depth: a level is made from the one above it.
-        let mut level = vec![0..texts.len()];
+        let mut level = vec![(0, texts.len())];
         let mut depth = 0;
         let mut n_nodes = 1u32;
         while !level.is_empty() {
             let mut below = Vec::new();
-            for range in level {
-                let mut range = range;
+            for (from, to) in level {
+                let mut range = from..to;
                 trie.first.push(n_nodes);
                 // A text that ends here comes first.
                 trie.values.push(match texts.get(range.start) {
@@ -53,7 +53,7 @@ impl Trie {
                     }
                     trie.labels.push(byte);
                     n_nodes += 1;
-                    below.push(range.start..range.start + n);
+                    below.push((range.start, range.start + n));
                     range.start += n;
                 }
             }

@@ -74,6 +74,11 @@ impl Classes {
     }
 }
 
+/// Whether the first character of `text` is white space.
+pub fn starts_with_space(text: &[u8]) -> bool {
+    decode(text).is_some_and(|(cp, _)| Classes::get().of(cp) & WHITESPACE != 0)
+}
+
 /// The lower case of a code point, where that is one code point; else itself.
 #[inline]
 pub fn lower(cp: u32) -> u32 {

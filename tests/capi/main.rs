@@ -11,6 +11,7 @@ mod decode;
 mod embeddings;
 mod model;
 mod null;
+mod quantize;
 mod samplers;
 mod structs;
 mod text;

@@ -24,8 +24,10 @@ pub(super) struct Run<'a> {
 
 /// Chunks per thread: enough to even out threads that come late.
 const CHUNKS_PER_THREAD: usize = 4;
-/// Query tokens of one chunk of attention.
-const ATTENTION_TILE: usize = 32;
+/// Chunks that attention is cut into where that leaves [`FEW_TOKENS`] to each.
+const ATTENTION_CHUNKS: usize = 32;
+/// Query tokens in a chunk of attention that are enough to pay for reading the cache.
+const FEW_TOKENS: usize = 32;
 
 /// Part `i` of `0..n` cut into `parts`, each beginning at a multiple of `step`.
 fn part(n: usize, parts: usize, i: usize, step: usize) -> Range<usize> {
@@ -80,8 +82,9 @@ impl Run<'_> {
             _ if items == 0 => 0,
             Op::MatMul { .. } | Op::MatMulId => kernel.dst.ne[0].div_ceil(matmul::ROW_TILE).min(most),
             Op::Attention { .. } => {
-                let (n_head, n_head_kv) = (kernel.src[0].ne[1], kernel.src[1].ne[2]);
-                let tiles = items.div_ceil(ATTENTION_TILE);
+                let shape = kernel.attention_shape();
+                let (n_head, n_head_kv) = (shape.n_head, shape.n_head_kv);
+                let tiles = attention_tiles(items, &shape);
                 tiles * if by_query_head(tiles, n_head_kv, n_threads) { n_head } else { n_head_kv }
             }
             _ => items.min(most),
@@ -248,15 +251,13 @@ impl Run<'_> {
                     }
                 }
                 Op::KvRope { style, n_rot } => {
+                    let ty = kernel.kv_type();
+                    let scratch: *mut f32 = self.state.scratch(thread).as_mut_ptr().cast();
                     for i in items.filter(|&i| self.inputs.cell_shift[i] != 0) {
                         let table = self.f32s(&src[1], 1, i);
                         for h in 0..dst.ne[2] {
                             let head = self.ptr(dst).add(h * dst.nb[2] + i * dst.nb[1]);
-                            if dst.ggml() == GgmlType::F16 {
-                                ops::rope_f16(isa, style, head.cast(), head.cast(), table, 1, n, n_rot);
-                            } else {
-                                ops::rope(isa, style, head.cast(), head.cast(), table, 1, n, n_rot);
-                            }
+                            ops::kv_rope(isa, ty, style, head, table, n, n_rot, scratch);
                         }
                     }
                 }
@@ -336,9 +337,9 @@ impl Run<'_> {
         let [q, k, v, mask] = &kernel.src[..] else { unreachable!("attention has four sources") };
         let shape = kernel.attention_shape();
         let n = self.items(kernel);
-        let tiles = n.div_ceil(ATTENTION_TILE);
+        let tiles = attention_tiles(n, &shape);
         let (tile, i) = (chunk % tiles, chunk / tiles);
-        let tokens = tile * ATTENTION_TILE..(tile * ATTENTION_TILE + ATTENTION_TILE).min(n);
+        let tokens = part(n, tiles, tile, 1);
         let group = match by_query_head(tiles, shape.n_head_kv, n_threads) {
             true => 1,
             false => shape.n_head / shape.n_head_kv,
@@ -365,6 +366,13 @@ impl Run<'_> {
     }
 }
 
+/// How many parts the `n` tokens of an attention are cut into. It does not ask how many threads there
+/// are: how tokens share a part decides how their sums are rounded.
+fn attention_tiles(n: usize, shape: &ops::AttnShape) -> usize {
+    let full = n.div_ceil(ops::attention_tile_tokens(shape));
+    full.max(n.div_ceil(FEW_TOKENS).min(ATTENTION_CHUNKS.div_ceil(shape.n_head_kv)))
+}
+
 /// Whether attention is cut by query heads, because there are too few key heads to go round.
 fn by_query_head(tiles: usize, n_head_kv: usize, n_threads: usize) -> bool {
     tiles * n_head_kv < n_threads
@@ -372,5 +380,10 @@ fn by_query_head(tiles: usize, n_head_kv: usize, n_threads: usize) -> bool {
 
 /// The cache type as the kernels name it. A session takes no other types.
 pub(super) fn kv_type(ty: GgmlType) -> ops::KvType {
-    if ty == GgmlType::F16 { ops::KvType::F16 } else { ops::KvType::F32 }
+    match ty {
+        GgmlType::F16 => ops::KvType::F16,
+        GgmlType::BF16 => ops::KvType::Bf16,
+        GgmlType::Q8_0 => ops::KvType::Q8_0,
+        _ => ops::KvType::F32,
+    }
 }

@@ -152,6 +152,7 @@ impl Kernel {
                 matmul::scratch_bytes(w.ggml(), w.ne[0], self.src[1].ne[1])
             }
             Op::Attention { .. } => ops::attention_scratch_bytes(&self.attention_shape()),
+            Op::KvRope { .. } => self.dst.ne[0] * 4,
             _ => pack,
         }
     }

@@ -46,6 +46,8 @@ pub struct Pre {
     pub escape_spaces: bool,
     /// A word of newlines that is a token as a whole is not merged up.
     pub whole_newlines: bool,
+    /// White space is no part of the text.
+    pub drop_spaces: bool,
     /// BOS is added even where the file says not to.
     pub always_bos: bool,
     /// Whether a file without merges is broken.

@@ -19,6 +19,7 @@ const PRE: Pre = Pre {
     in_bytes: true,
     escape_spaces: false,
     whole_newlines: false,
+    drop_spaces: false,
     always_bos: false,
     needs_merges: true,
 };
@@ -270,5 +271,5 @@ pub static TABLE: &[Pre] = &[
         escape_spaces: true,
         ..PRE
     },
-    Pre { names: &["whitespace"], stages: &[First(not_spaces)], in_bytes: false, ..PRE },
+    Pre { names: &["whitespace"], stages: &[First(not_spaces)], in_bytes: false, drop_spaces: true, ..PRE },
 ];

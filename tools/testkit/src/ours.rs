@@ -55,6 +55,13 @@ impl Engine for Ours {
         Ok(self.context.all_logits().to_vec())
     }
 
+    fn shift(&mut self, from: usize, to: usize) -> Result<(), String> {
+        let (from, to) = (from as i32, to as i32);
+        let moved =
+            self.context.seq_rm(0, from..to).and_then(|()| self.context.seq_add(0, to..i32::MAX, from - to));
+        moved.map_err(|e| e.to_string())
+    }
+
     fn embeddings(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
         self.decode(batch)?;
         if self.context.params().pooling == Some(Pooling::None) {

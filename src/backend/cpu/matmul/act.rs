@@ -55,7 +55,7 @@ pub fn quantize_act(isa: Isa, x: &[f32], out: &mut [u8]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx512 => unsafe { quantize_avx512(x, out) },
-        #[cfg(not(target_arch = "x86_64"))]
+        // NEON is part of every aarch64: the portable code is compiled for it.
         _ => quantize(x, out),
     }
 }
@@ -142,14 +142,16 @@ impl Row<'_> {
     }
     /// The scale of block `b`.
     pub fn scale(&self, b: usize) -> f32 {
-        f32::from_ne_bytes(self.word(D, b))
+        f32::from_ne_bytes(self.word(D, b, 4))
     }
-    /// Scale times sum of the quants of block `b`.
-    pub fn scaled_sum(&self, b: usize) -> f32 {
-        f32::from_ne_bytes(self.word(S, b))
+    /// The sum of the quants of half block `h`.
+    pub fn sum_of_16(&self, h: usize) -> f32 {
+        let b16 = self.word(B16 + h % 2 * 4, h / 2, 8);
+        i32::from_ne_bytes(b16) as f32 / -128.0
     }
-    fn word(&self, part: usize, b: usize) -> [u8; 4] {
-        let at = b / 8 * GROUP_BYTES + part + b % 8 * 4;
+    /// The word of block `b` in a part that has `stride` bytes for each.
+    fn word(&self, part: usize, b: usize, stride: usize) -> [u8; 4] {
+        let at = b / 8 * GROUP_BYTES + part + b % 8 * stride;
         let mut word = [0; 4];
         word.copy_from_slice(&self.0[at..at + 4]);
         word
@@ -204,8 +206,8 @@ mod tests {
                 assert!((x[b * 32 + i] - d * q as f32).abs() <= d * 0.5001);
                 sum += q as i32;
             }
-            assert_eq!(row.scaled_sum(b), d * sum as f32);
             let at = |o: usize| i32::from_ne_bytes(bytes[o..o + 4].try_into().unwrap());
+            assert_eq!(f32::from_bits(at(S + b * 4) as u32), d * sum as f32);
             let half: i32 = row.quants(b)[..16].iter().map(|&q| q as i32).sum();
             assert_eq!(at(B32 + b * 4), -128 * sum);
             assert_eq!(at(B16 + b * 8), -128 * half);
@@ -249,7 +251,7 @@ mod tests {
             x[5] = v;
             let bytes = quantized(Isa::detect().unwrap(), &x);
             let row = Row(&bytes);
-            assert!(row.scale(0).is_nan() && row.scaled_sum(0).is_nan());
+            assert!(row.scale(0).is_nan());
             assert!(row.scale(1).is_finite());
         }
     }

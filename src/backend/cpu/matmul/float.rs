@@ -1,5 +1,6 @@
 //! f32, f16 and bf16 weights times f32 activations.
 //!
+//! On x86, many columns go through tiles (`float_tile`). Everything else is done here:
 //! R rows by C columns at a time, vectors along k, the products summed lane by lane and the lanes
 //! added up at the end of each panel of `PANEL` values. With several columns, the panel of weights
 //! is first converted to f32 in scratch.
@@ -7,6 +8,8 @@
 
 use super::super::Isa;
 use super::{Job, f16};
+#[cfg(target_arch = "x86_64")]
+use super::{TILE_FROM, float_tile};
 use crate::quant::GgmlType;
 
 /// Values of k between two sums over lanes; bounds the scratch.
@@ -17,7 +20,7 @@ const MAX_ROWS: usize = 4;
 pub(super) const SCRATCH: usize = MAX_ROWS * PANEL * 4;
 
 /// A vector of f32 of one instruction set.
-trait Lanes {
+pub(super) trait Lanes {
     type V: Copy;
     const N: usize;
     /// Rows and columns of one pass: as many sums as registers hold.
@@ -32,14 +35,14 @@ trait Lanes {
 }
 
 /// A stored float type.
-trait Element {
+pub(super) trait Element {
     const TY: GgmlType;
     const BYTES: usize = Self::TY.block_bytes();
     /// The value at `p`, of any alignment.
     unsafe fn read(p: *const u8) -> f32;
 }
 
-struct F32;
+pub(super) struct F32;
 struct F16;
 struct Bf16;
 
@@ -89,8 +92,9 @@ pub(super) unsafe fn matmul(isa: Isa, ty: GgmlType, job: &Job) {
             Isa::Avx2 => by_type!(run_avx2),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => by_type!(run_avx512),
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => by_type!(run_scalar),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon | Isa::Dotprod => by_type!(run_neon),
+            other => unreachable!("{other:?} on another architecture"),
         }
     }
 }
@@ -103,13 +107,43 @@ unsafe fn run_scalar<E: Element>(job: &Job) {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn run_avx2<E: Element>(job: &Job) {
     // SAFETY: the caller's.
-    unsafe { run::<x86::Avx2, E>(job) }
+    unsafe {
+        if job.n < TILE_FROM {
+            run::<x86::Avx2, E>(job)
+        } else {
+            float_tile::avx2(job, E::BYTES, convert_avx2::<E>)
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn convert_avx2<E: Element>(w: *const u8, to: *mut f32, len: usize) {
+    // SAFETY: the caller's.
+    unsafe { convert::<x86::Avx2, E>(w, to, len) }
 }
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 unsafe fn run_avx512<E: Element>(job: &Job) {
     // SAFETY: the caller's.
-    unsafe { run::<x86::Avx512, E>(job) }
+    unsafe {
+        if job.n < TILE_FROM {
+            run::<x86::Avx512, E>(job)
+        } else {
+            float_tile::avx512(job, E::BYTES, convert_avx512::<E>)
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+unsafe fn convert_avx512<E: Element>(w: *const u8, to: *mut f32, len: usize) {
+    // SAFETY: the caller's.
+    unsafe { convert::<x86::Avx512, E>(w, to, len) }
+}
+
+#[cfg(target_arch = "aarch64")]
+unsafe fn run_neon<E: Element>(job: &Job) {
+    // SAFETY: the caller's; NEON is part of every aarch64.
+    unsafe { run::<neon::Neon, E>(job) }
 }
 
 #[inline(always)]
@@ -279,13 +313,13 @@ mod portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use std::arch::x86_64::*;
 
     use super::{Element, GgmlType};
 
-    pub(super) struct Avx2;
-    pub(super) struct Avx512;
+    pub(in super::super) struct Avx2;
+    pub(in super::super) struct Avx512;
 
     impl super::Lanes for Avx2 {
         type V = __m256;
@@ -370,6 +404,57 @@ mod x86 {
         unsafe fn sum(v: __m512) -> f32 {
             // SAFETY: see zero.
             unsafe { _mm512_reduce_add_ps(v) }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::*;
+
+    use super::super::neon::f16x4;
+    use super::{Element, GgmlType};
+
+    pub(super) struct Neon;
+
+    impl super::Lanes for Neon {
+        type V = float32x4_t;
+        const N: usize = 4;
+        const ROWS: usize = 4;
+        const COLS: usize = 6;
+        #[inline(always)]
+        unsafe fn zero() -> float32x4_t {
+            // SAFETY: as for all methods here: NEON is part of every aarch64.
+            unsafe { vdupq_n_f32(0.0) }
+        }
+        #[inline(always)]
+        unsafe fn load<E: Element>(p: *const u8) -> float32x4_t {
+            // SAFETY: four values at p; loads of bytes need no alignment.
+            unsafe {
+                match E::TY {
+                    GgmlType::F32 => vreinterpretq_f32_u8(vld1q_u8(p)),
+                    GgmlType::F16 => f16x4(vreinterpret_u16_u8(vld1_u8(p))),
+                    _ => {
+                        let wide = vshll_n_u16::<16>(vreinterpret_u16_u8(vld1_u8(p)));
+                        vreinterpretq_f32_u32(wide)
+                    }
+                }
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+            // SAFETY: see zero.
+            unsafe { vfmaq_f32(c, a, b) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: float32x4_t) {
+            // SAFETY: room for four values at p.
+            unsafe { vst1q_f32(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn sum(v: float32x4_t) -> f32 {
+            // SAFETY: see zero.
+            unsafe { vaddvq_f32(v) }
         }
     }
 }

@@ -15,10 +15,11 @@
 //!
 //! The bits of a result depend on its weight row, its activation row, the instruction set and on
 //! which of the two ways was taken, and on nothing else: not on the row range, the thread, or the
-//! other columns. For float weights there is one way only.
+//! other columns.
 //!
-//! A weight type is one `group` function for each instruction set (`scalar::unpack` for the
-//! portable one); the kernels around it are shared.
+//! A weight type is its [`form`] and one `group` function for each instruction set
+//! (`scalar::unpack` for the portable one), or one portable function for all of them ([`lattice`]);
+//! the kernels around it know the form only.
 
 #![allow(clippy::needless_range_loop, reason = "kernels step through several arrays at once")]
 
@@ -28,6 +29,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod float;
+#[cfg(target_arch = "x86_64")]
+mod float_tile;
+mod form;
+mod lattice;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -90,12 +97,19 @@ pub struct Acts<'a> {
 /// Bytes of scratch that [`matmul`] needs for each thread.
 pub fn scratch_bytes(ty: GgmlType, k: usize, n_max: usize) -> usize {
     let need = match act_kind(ty) {
-        ActKind::F32 => float::SCRATCH,
+        ActKind::F32 => {
+            let few = float::SCRATCH;
+            #[cfg(target_arch = "x86_64")]
+            let few = if n_max < TILE_FROM { few } else { few.max(float_tile::SCRATCH) };
+            few
+        }
         ActKind::Q8 => {
             let scalar = scalar::scratch_bytes(k);
             #[cfg(target_arch = "x86_64")]
             let scalar =
                 if n_max < TILE_FROM { scalar } else { scalar.max(avx2::SCRATCH).max(avx512::SCRATCH) };
+            #[cfg(target_arch = "aarch64")]
+            let scalar = if n_max < TILE_FROM { scalar } else { scalar.max(neon::SCRATCH) };
             let _ = n_max;
             scalar
         }
@@ -189,8 +203,11 @@ pub unsafe fn matmul(
             (ActKind::Q8, Isa::Avx2) => avx2::matmul(w.ty, &job),
             #[cfg(target_arch = "x86_64")]
             (ActKind::Q8, Isa::Avx512) => avx512::matmul(w.ty, &job),
-            #[cfg(not(target_arch = "x86_64"))]
-            (ActKind::Q8, _) => scalar::matmul(w.ty, &job),
+            #[cfg(target_arch = "aarch64")]
+            (ActKind::Q8, Isa::Neon) => neon::matmul(w.ty, &job),
+            #[cfg(target_arch = "aarch64")]
+            (ActKind::Q8, Isa::Dotprod) => neon::matmul_dotprod(w.ty, &job),
+            (ActKind::Q8, other) => unreachable!("{other:?} on another architecture"),
         }
     }
 }

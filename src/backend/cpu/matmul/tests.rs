@@ -4,13 +4,14 @@
 
 use super::*;
 
-const TYPES: [GgmlType; 8] = {
-    use GgmlType::*;
-    [F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K, Q6_K]
-};
+use crate::quant::dequantize;
+
+fn types() -> impl Iterator<Item = GgmlType> {
+    GgmlType::ALL.iter().copied().filter(|ty| ty.is_computable())
+}
 
 /// What the rounding of f32 sums may cost, relative to the sum of magnitudes.
-const F32_ERROR: f64 = 2e-6;
+const F32_ERROR: f64 = 1e-6;
 
 struct Random(u64);
 
@@ -45,61 +46,89 @@ fn random_weights(ty: GgmlType, k: usize, n_rows: usize, rng: &mut Random) -> Ve
     data
 }
 
-fn set_scales(ty: GgmlType, block: &mut [u8], d: f32, d_min: f32) {
-    let d = half::f16::from_f32(d).to_le_bytes();
+/// Bytes at which a block has the f16 factor of its scales, and that of its minima.
+fn factors_at(ty: GgmlType) -> (usize, Option<usize>) {
+    use GgmlType::*;
     match ty {
-        GgmlType::Q6_K => block[208..210].copy_from_slice(&d),
-        GgmlType::Q4_K | GgmlType::Q5_K => {
-            block[..2].copy_from_slice(&d);
-            block[2..4].copy_from_slice(&half::f16::from_f32(d_min).to_le_bytes());
-        }
-        _ => block[..2].copy_from_slice(&d),
+        Q4_1 | Q5_1 | Q4_K | Q5_K => (0, Some(2)),
+        Q2_K => (80, Some(82)),
+        Q3_K => (108, None),
+        Q6_K => (208, None),
+        TQ1_0 => (52, None),
+        TQ2_0 => (64, None),
+        _ => (0, None),
     }
 }
 
-/// Element `i` of a row: its value, and the magnitude that kernels see before an offset or a
-/// minimum is taken away.
-fn weight(ty: GgmlType, row: &[u8], i: usize) -> (f64, f64) {
-    let f16 = |b: &[u8], at: usize| half::f16::from_le_bytes([b[at], b[at + 1]]).to_f64();
-    let b = &row[i / ty.block_len() * ty.block_bytes()..][..ty.block_bytes()];
-    let i = i % ty.block_len();
-    let centred =
-        |d: f64, q: i32, offset: i32| (d * (q - offset) as f64, d.abs() * (q.abs() + offset) as f64);
+fn set_scales(ty: GgmlType, block: &mut [u8], d: f32, d_min: f32) {
+    let bits = half::f16::from_f32(d).to_le_bytes();
     match ty {
-        GgmlType::F32 => {
-            let v = f32::from_le_bytes(b.try_into().unwrap()) as f64;
-            (v, v.abs())
-        }
-        GgmlType::F16 => (f16(b, 0), f16(b, 0).abs()),
-        GgmlType::BF16 => {
-            let v = half::bf16::from_le_bytes([b[0], b[1]]).to_f64();
-            (v, v.abs())
-        }
-        GgmlType::Q4_0 => centred(f16(b, 0), (b[2 + i % 16] >> (i / 16 * 4) & 15) as i32, 8),
-        GgmlType::Q8_0 => centred(f16(b, 0), b[2 + i] as i8 as i32 + 128, 128),
-        GgmlType::Q6_K => {
-            let (n, j, l) = (i / 128, i % 128 / 32, i % 32);
-            let low = b[64 * n + 32 * (j % 2) + l] >> (j / 2 * 4) & 15;
-            let high = b[128 + 32 * n + l] >> (2 * j) & 3;
-            centred(f16(b, 208) * (b[192 + i / 16] as i8) as f64, (low | high << 4) as i32, 32)
+        // A power of two; half of 2^(e - 127).
+        GgmlType::MXFP4 => block[0] = (d.to_bits() >> 23) as u8,
+        // Four bits in each of four words.
+        GgmlType::IQ1_M => {
+            for i in 0..4 {
+                let byte = &mut block[49 + 2 * i];
+                *byte = *byte & 15 | (bits[i / 2] >> (i % 2 * 4)) << 4;
+            }
         }
         _ => {
-            // q4_K and q5_K: eight times 6 bits of scale and of minimum in 12 bytes.
-            let (j, s) = (i / 32, &b[4..16]);
-            let (sc, m) = if j < 4 {
-                (s[j] & 63, s[4 + j] & 63)
-            } else {
-                (s[4 + j] & 15 | s[j - 4] >> 6 << 4, s[4 + j] >> 4 | s[j] >> 6 << 4)
-            };
-            let at = if ty == GgmlType::Q4_K { 16 } else { 48 };
-            let mut q = b[at + i / 64 * 32 + i % 32] >> (j % 2 * 4) & 15;
-            if ty == GgmlType::Q5_K {
-                q |= (b[16 + i % 32] >> j & 1) << 4;
+            let (at, min_at) = factors_at(ty);
+            block[at..at + 2].copy_from_slice(&bits);
+            if let Some(at) = min_at {
+                block[at..at + 2].copy_from_slice(&half::f16::from_f32(d_min).to_le_bytes());
             }
-            let (a, m) = (f16(b, 0) * sc as f64 * q as f64, f16(b, 2) * m as f64);
-            (a - m, a.abs() + m.abs())
         }
     }
+}
+
+/// The largest magnitude that kernels may see in a block before an offset or a minimum is taken
+/// away: from its factors and the type's largest scales, quants and offsets.
+fn magnitude(ty: GgmlType, block: &[u8]) -> f64 {
+    use GgmlType::*;
+    let f16 = |at: usize| half::f16::from_le_bytes([block[at], block[at + 1]]).to_f64().abs();
+    let (at, min_at) = factors_at(ty);
+    let d = match ty {
+        MXFP4 => (block[0] as f64 - 128.0).exp2(),
+        IQ1_M => {
+            let bits = (0..4).fold(0u16, |bits, i| bits | (block[49 + 2 * i] as u16 >> 4) << (4 * i));
+            half::f16::from_bits(bits).to_f64().abs()
+        }
+        _ => f16(at),
+    };
+    let (most, most_min) = match ty {
+        Q4_0 => (24, 0),
+        Q4_1 => (15, 1),
+        Q5_0 => (48, 0),
+        Q5_1 => (31, 1),
+        Q8_0 | IQ4_NL => (384, 0),
+        Q2_K => (15 * 3, 15),
+        Q3_K => (32 * 12, 0),
+        Q4_K => (63 * 15, 63),
+        Q5_K => (63 * 31, 63),
+        Q6_K => (128 * 96, 0),
+        IQ4_XS => (32 * 384, 0),
+        MXFP4 => (36, 0),
+        IQ1_S | IQ1_M => (15 * 27 / 8, 0),
+        IQ2_XXS | IQ2_XS | IQ2_S => (31 * 129 / 8, 0),
+        IQ3_XXS => (31 * 186 / 4, 0),
+        IQ3_S => (31 * 45, 0),
+        TQ1_0 | TQ2_0 => (4, 0),
+        other => panic!("{} is not computable", other.name()),
+    };
+    most as f64 * d + min_at.map_or(0.0, |at| most_min as f64 * f16(at))
+}
+
+/// The values of a row and their [`magnitude`]s.
+fn weights(ty: GgmlType, row: &[u8]) -> Vec<(f64, f64)> {
+    let mut values = vec![0f32; row.len() / ty.block_bytes() * ty.block_len()];
+    dequantize(ty, row, &mut values).unwrap();
+    let blocks = row.chunks(ty.block_bytes()).zip(values.chunks(ty.block_len()));
+    let pairs = blocks.flat_map(|(block, values)| {
+        let bound = (act_kind(ty) == ActKind::Q8).then(|| magnitude(ty, block));
+        values.iter().map(move |&v| (v as f64, bound.unwrap_or(v.abs() as f64)))
+    });
+    pairs.collect()
 }
 
 struct Case {
@@ -153,39 +182,43 @@ impl Case {
         dst
     }
 
-    /// Result and sum of magnitudes; the activations as the kernel sees them.
-    fn exact(&self, r: usize, t: usize) -> (f64, f64) {
-        let row_bytes = self.w.len() / self.n_rows;
-        let row = &self.w[r * row_bytes..][..row_bytes];
-        let x = &self.x[t * self.k..][..self.k];
-        let seen: Vec<f64> = match act_kind(self.ty) {
-            ActKind::F32 => x.iter().map(|&v| v as f64).collect(),
-            ActKind::Q8 => x.chunks(32).flat_map(quantized_block).collect(),
+    /// Results and sums of magnitudes, row by row; the activations as the kernel sees them.
+    fn exact(&self) -> Vec<Vec<(f64, f64)>> {
+        let seen = |x: &[f32]| -> Vec<f64> {
+            match act_kind(self.ty) {
+                ActKind::F32 => x.iter().map(|&v| v as f64).collect(),
+                ActKind::Q8 => x.chunks(32).flat_map(quantized_block).collect(),
+            }
         };
-        let mut sums = (0.0, 0.0);
-        for (i, a) in seen.iter().enumerate() {
-            let (v, magnitude) = weight(self.ty, row, i);
-            sums.0 += v * a;
-            sums.1 += magnitude * a.abs();
-        }
-        sums
+        let columns: Vec<Vec<f64>> = self.x.chunks(self.k).map(seen).collect();
+        let row = |row: &[u8]| {
+            let weights = weights(self.ty, row);
+            let dot = |x: &Vec<f64>| {
+                let terms = weights.iter().zip(x).map(|((v, magnitude), a)| (v * a, magnitude * a.abs()));
+                terms.fold((0.0, 0.0), |sums, term| (sums.0 + term.0, sums.1 + term.1))
+            };
+            columns.iter().map(dot).collect()
+        };
+        self.w.chunks(self.w.len() / self.n_rows).map(row).collect()
     }
 
-    fn check(&self, isa: Isa) {
-        let got = self.run(isa, &[0..self.n_rows]);
-        let name = format!("{} {isa:?} k {} rows {} n {}", self.ty.name(), self.k, self.n_rows, self.n);
-        for t in 0..self.n {
-            let column = &got[t * (self.n_rows + 3)..][..self.n_rows + 3];
-            assert!(column[self.n_rows..].iter().all(|v| v.is_nan()), "{name}: wrote beyond the rows");
-            for r in 0..self.n_rows {
-                let (want, magnitude) = self.exact(r, t);
-                let error = (column[r] as f64 - want).abs();
-                assert!(
-                    error <= F32_ERROR * magnitude + 1e-35,
-                    "{name}: [{t}][{r}] is {} instead of {want}, error {:e} of {magnitude}",
-                    column[r],
-                    error / magnitude
-                );
+    fn check(&self) {
+        let exact = self.exact();
+        for &isa in Isa::available() {
+            let got = self.run(isa, &[0..self.n_rows]);
+            let name = format!("{} {isa:?} k {} rows {} n {}", self.ty.name(), self.k, self.n_rows, self.n);
+            for (t, column) in got.chunks(self.n_rows + 3).enumerate() {
+                assert!(column[self.n_rows..].iter().all(|v| v.is_nan()), "{name}: wrote beyond the rows");
+                for (r, row) in exact.iter().enumerate() {
+                    let (want, magnitude) = row[t];
+                    let error = (column[r] as f64 - want).abs();
+                    assert!(
+                        error <= F32_ERROR * magnitude + 1e-35,
+                        "{name}: [{t}][{r}] is {} instead of {want}, error {:e} of {magnitude}",
+                        column[r],
+                        error / magnitude
+                    );
+                }
             }
         }
     }
@@ -210,7 +243,7 @@ fn lengths(ty: GgmlType) -> Vec<usize> {
 #[test]
 fn all_types_sets_and_shapes() {
     let mut rng = Random(1);
-    for ty in TYPES {
+    for ty in types() {
         for k in lengths(ty) {
             let shapes: &[(usize, usize)] = if k > 1000 {
                 &[(1, 1), (33, 2), (5, 7)]
@@ -230,10 +263,7 @@ fn all_types_sets_and_shapes() {
                 ]
             };
             for &(n_rows, n) in shapes {
-                let case = Case::random(ty, k, n_rows, n, &mut rng);
-                for &isa in Isa::available() {
-                    case.check(isa);
-                }
+                Case::random(ty, k, n_rows, n, &mut rng).check();
             }
         }
     }
@@ -242,17 +272,16 @@ fn all_types_sets_and_shapes() {
 #[test]
 fn extreme_weights_and_activations() {
     let mut rng = Random(2);
-    for ty in TYPES {
+    for ty in types() {
         let k = 512;
         for n in [1, 6] {
             let mut case = Case::random(ty, k, 17, n, &mut rng);
-            let check_all = |case: &Case| Isa::available().iter().for_each(|&isa| case.check(isa));
             // All activations at the largest magnitude, in all patterns of sign.
             for pattern in 0..4 {
                 for (i, v) in case.x.iter_mut().enumerate() {
                     *v = if [false, true, i % 2 == 0, i % 32 < 16][pattern] { -1.5 } else { 1.5 };
                 }
-                check_all(&case);
+                case.check();
                 // All quants at one end or the other.
                 for byte in [0x00, 0xff, 0x80, 0x7f, 0x81] {
                     if act_kind(ty) == ActKind::Q8 {
@@ -261,21 +290,21 @@ fn extreme_weights_and_activations() {
                             block.fill(byte);
                             set_scales(ty, block, 0.01, -0.02);
                         }
-                        check_all(&ends);
+                        ends.check();
                     }
                 }
             }
             // One huge value, the rest of its block small.
             case.x.iter_mut().for_each(|v| *v = rng.float() * 1e-3);
             case.x[40] = 1e6;
-            check_all(&case);
+            case.check();
             // Tiny and huge activations.
             case.x.iter_mut().for_each(|v| *v = rng.float() * 1e-30);
-            check_all(&case);
+            case.check();
             case.x.iter_mut().for_each(|v| *v = rng.float() * 1e30);
-            check_all(&case);
+            case.check();
             case.x.fill(0.0);
-            check_all(&case);
+            case.check();
             // The ends of what f16 scales hold; zero and subnormal blocks.
             for (d, d_min) in [(65504.0, -65504.0), (6e-8, 6e-8), (0.0, 0.0), (0.0, 1.0), (-3e-5, 2.0)] {
                 case.x.iter_mut().for_each(|v| *v = rng.float());
@@ -284,7 +313,7 @@ fn extreme_weights_and_activations() {
                         set_scales(ty, block, d, d_min);
                     }
                 }
-                check_all(&case);
+                case.check();
             }
         }
     }
@@ -293,7 +322,7 @@ fn extreme_weights_and_activations() {
 #[test]
 fn bits_do_not_depend_on_rows_or_other_columns() {
     let mut rng = Random(3);
-    for ty in TYPES {
+    for ty in types() {
         let k = if ty.block_len() == 1 { 2100 } else { 2304 };
         for &isa in Isa::available() {
             let bits = |v: Vec<f32>| v.into_iter().map(f32::to_bits).collect::<Vec<_>>();
@@ -317,7 +346,7 @@ fn bits_do_not_depend_on_rows_or_other_columns() {
 #[test]
 fn only_the_rows_asked_for_are_written() {
     let mut rng = Random(4);
-    for ty in TYPES {
+    for ty in types() {
         for &isa in Isa::available() {
             for n in [1, 9] {
                 let case = Case::random(ty, 256, 50, n, &mut rng);
@@ -341,7 +370,7 @@ fn only_the_rows_asked_for_are_written() {
 #[test]
 fn activation_error_is_at_most_that_of_ggml() {
     let mut rng = Random(5);
-    for ty in TYPES.into_iter().filter(|&ty| act_kind(ty) == ActKind::Q8) {
+    for ty in types().filter(|&ty| act_kind(ty) == ActKind::Q8) {
         let mut case = Case::random(ty, 512, 64, 32, &mut rng);
         // Heavy tails, as activations have.
         case.x.iter_mut().for_each(|v| *v = v.powi(3));
@@ -364,8 +393,7 @@ fn activation_error_is_at_most_that_of_ggml() {
             for r in 0..64 {
                 let row = &case.w[r * row_bytes..][..row_bytes];
                 let (mut exact, mut other) = (0.0, 0.0);
-                for i in 0..512 {
-                    let (v, _) = weight(ty, row, i);
+                for (i, (v, _)) in weights(ty, row).into_iter().enumerate() {
                     exact += v * x[i] as f64;
                     other += v * peer[i];
                 }
@@ -382,7 +410,7 @@ fn activation_error_is_at_most_that_of_ggml() {
 #[test]
 fn bad_activations_show_in_the_result() {
     let mut rng = Random(6);
-    for ty in TYPES {
+    for ty in types() {
         for n in [1, 5] {
             let mut case = Case::random(ty, 512, 20, n, &mut rng);
             case.x[300] = f32::NAN;

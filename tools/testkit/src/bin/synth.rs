@@ -14,7 +14,7 @@ struct Args {
     /// The shape (an unknown name lists them).
     #[arg(long, default_value = "tiny-llama")]
     model: String,
-    /// The type: F32 F16 BF16 Q4_0 Q8_0 Q4_K Q5_K Q6_K Q4_K_M.
+    /// The type: F32, Q4_0, IQ3_XXS, .. or Q4_K_M.
     #[arg(long = "type", default_value = "Q8_0")]
     recipe: String,
     /// Copy the tokenizer of this GGUF file; its size replaces that of the shape.

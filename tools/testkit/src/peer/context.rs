@@ -218,6 +218,20 @@ impl Engine for PeerContext<'_> {
         unsafe { (api.memory_clear)((api.get_memory)(self.ptr.as_ptr()), true) }
     }
 
+    fn shift(&mut self, from: usize, to: usize) -> Result<(), String> {
+        let api = self.api();
+        let (from, to) = (from as i32, to as i32);
+        // SAFETY: a live context; its memory lives as long.
+        unsafe {
+            let memory = (api.get_memory)(self.ptr.as_ptr());
+            if !(api.memory_seq_rm)(memory, 0, from, to) {
+                return Err(failure("cannot remove tokens"));
+            }
+            (api.memory_seq_add)(memory, 0, to, -1, from - to);
+        }
+        Ok(())
+    }
+
     fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
         self.run(batch)?;
         let mut out = Vec::with_capacity(batch.iter().filter(|i| i.logits).count() * self.n_vocab);

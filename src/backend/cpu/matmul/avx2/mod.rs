@@ -2,9 +2,10 @@
 //! many.
 //!
 //! `vpmaddubsw` multiplies unsigned by signed bytes and adds pairs in 16 bits, saturating. With
-//! activations in [-127, 127] and weights of at most 6 bits a pair stays below 2^15, and so do the
-//! sums of [`Quant::CHUNK`] pairs. 8-bit weights give their sign to the activation instead, which
-//! leaves `|w| <= 128`: `2 * 128 * 127` fits too.
+//! activations in [-127, 127] and weights of at most 7 bits a pair stays below 2^15, and so do
+//! the sums of [`chunk`] pairs. 8-bit weights give their sign to the activation instead, which
+//! leaves `|w| <= 128`: `2 * 128 * 127` fits too. What is to be subtracted from unsigned quants is
+//! a minimum here, be it the type's own or offset times scale.
 
 mod group;
 mod matvec;
@@ -12,74 +13,180 @@ mod tile;
 
 use std::arch::x86_64::*;
 
+use super::form::{Form, form};
+use super::lattice::{Lattice, Unpacked};
 use super::{Job, TILE_FROM};
 use crate::quant::GgmlType;
+use crate::quant::{
+    BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS, BlockTQ1_0,
+    BlockTQ2_0,
+};
 
-pub(super) use tile::SCRATCH;
+pub(super) use tile::{SCRATCH, transposed};
 
 /// 256 weights of one row in the order of k.
+#[repr(C)]
 struct Group {
-    /// Quants, 32 in each; signed for [`Quant::SIGNED`], else unsigned.
+    /// Quants, 32 in each: unsigned, or signed if [`chunk`] is 0.
     w: [__m256i; 8],
-    /// [`Quant::HALF`]: 16 scales, each for 16 quants. Else 8 scales, each for 32, and for types
-    /// without offset or sign the 8 minima.
+    /// [`Form::half`]: 16 scales, each for 16 quants. Else 8 scales, each for 32, and zeros.
     s: [__m256; 2],
+    /// Minima likewise, for unsigned quants; over 128 with [`Form::half`].
+    m: [__m256; 2],
 }
 
 /// A weight type.
 trait Quant {
-    const BLOCK_LEN: usize;
-    const BLOCK_BYTES: usize;
-    /// Quants are signed bytes, without offset or minima.
-    const SIGNED: bool = false;
-    /// What is to be subtracted from each unsigned quant; 0 for types with minima.
-    const OFFSET: i32 = 0;
-    /// One scale for every 16 quants instead of 32.
-    const HALF: bool = false;
-    /// How many sums of two products may be added in 16 bits: `CHUNK * 2 * 127 * max < 2^15`.
-    const CHUNK: usize;
+    const TY: GgmlType;
+    const FORM: Form = form(Self::TY);
     /// The next 256 weights, or of `n` blocks where that is less (types with blocks of 32 only):
-    /// what lies beyond them has finite values that the caller multiplies by zero.
+    /// what lies beyond them has finite values that the caller multiplies by zero. Minima are
+    /// only set where [`Form::min`] is.
     unsafe fn group(p: *const u8, n: usize) -> Group;
+}
+
+/// How many sums of two products may be added in 16 bits: `chunk * 2 * 127 * max < 2^15`. 0 for
+/// 8-bit weights, whose quants are signed.
+const fn chunk(form: Form) -> usize {
+    match form.max {
+        ..16 if !form.half => 8,
+        ..32 => 4,
+        ..64 => 2,
+        ..128 => 1,
+        _ => 0,
+    }
+}
+
+/// What the shared kernels know of a type.
+struct Kernel {
+    form: Form,
+    /// Weights and bytes of a block.
+    block_len: usize,
+    block_bytes: usize,
+    /// [`complete`], to memory.
+    unpack: unsafe fn(*const u8, usize, *mut Group),
+    /// One column, unpacked in registers; not for types whose unpacking outweighs a call.
+    one: Option<unsafe fn(&Job)>,
 }
 
 /// # Safety
 /// `job` was checked by the caller; the machine has the features of [`super::Isa::Avx2`].
 pub(super) unsafe fn matmul(ty: GgmlType, job: &Job) {
+    let kernel = match ty {
+        GgmlType::Q4_0 => fast::<group::Q4_0>(),
+        GgmlType::Q4_1 => fast::<group::Q4_1>(),
+        GgmlType::Q5_0 => fast::<group::Q5_0>(),
+        GgmlType::Q5_1 => fast::<group::Q5_1>(),
+        GgmlType::Q8_0 => fast::<group::Q8_0>(),
+        GgmlType::Q2_K => fast::<group::Q2K>(),
+        GgmlType::Q3_K => fast::<group::Q3K>(),
+        GgmlType::Q4_K => fast::<group::Q4K>(),
+        GgmlType::Q5_K => fast::<group::Q5K>(),
+        GgmlType::Q6_K => fast::<group::Q6K>(),
+        GgmlType::IQ4_NL => fast::<group::Iq4Nl>(),
+        GgmlType::IQ4_XS => fast::<group::Iq4Xs>(),
+        GgmlType::MXFP4 => fast::<group::Mxfp4>(),
+        GgmlType::IQ1_S => kernel::<BlockIQ1_S>(),
+        GgmlType::IQ1_M => kernel::<BlockIQ1_M>(),
+        GgmlType::IQ2_XXS => kernel::<BlockIQ2_XXS>(),
+        GgmlType::IQ2_XS => kernel::<BlockIQ2_XS>(),
+        GgmlType::IQ2_S => kernel::<BlockIQ2_S>(),
+        GgmlType::IQ3_XXS => kernel::<BlockIQ3_XXS>(),
+        GgmlType::IQ3_S => kernel::<BlockIQ3_S>(),
+        GgmlType::TQ1_0 => kernel::<BlockTQ1_0>(),
+        GgmlType::TQ2_0 => kernel::<BlockTQ2_0>(),
+        other => panic!("{} weights have no kernel", other.name()),
+    };
     // SAFETY: the caller's.
     unsafe {
-        match ty {
-            GgmlType::Q4_0 => run::<group::Q4_0>(job),
-            GgmlType::Q8_0 => run::<group::Q8_0>(job),
-            GgmlType::Q4_K => run::<group::Q4K>(job),
-            GgmlType::Q5_K => run::<group::Q5K>(job),
-            GgmlType::Q6_K => run::<group::Q6K>(job),
-            other => panic!("{} weights have no kernel", other.name()),
+        match (kernel.form.half, chunk(kernel.form)) {
+            (false, 8) => run::<false, 8>(&kernel, job),
+            (false, 4) => run::<false, 4>(&kernel, job),
+            (false, 1) => run::<false, 1>(&kernel, job),
+            (false, 0) => run::<false, 0>(&kernel, job),
+            (true, 4) => run::<true, 4>(&kernel, job),
+            (true, 2) => run::<true, 2>(&kernel, job),
+            (true, 1) => run::<true, 1>(&kernel, job),
+            _ => unreachable!("no type has this form"),
         }
     }
 }
 
-unsafe fn run<Q: Quant>(job: &Job) {
+const fn kernel<Q: Quant>() -> Kernel {
+    Kernel {
+        form: Q::FORM,
+        block_len: Q::TY.block_len(),
+        block_bytes: Q::TY.block_bytes(),
+        unpack: unpack::<Q>,
+        one: None,
+    }
+}
+
+const fn fast<Q: Quant>() -> Kernel {
+    Kernel { one: Some(matvec::one::<Q>), ..kernel::<Q>() }
+}
+
+unsafe fn run<const HALF: bool, const CHUNK: usize>(kernel: &Kernel, job: &Job) {
     // SAFETY: the caller's.
     unsafe {
-        match job.n {
-            1 => matvec::rows::<Q, 1>(job),
-            2 => matvec::rows::<Q, 2>(job),
-            3 => matvec::rows::<Q, 3>(job),
-            4 => matvec::rows::<Q, 4>(job),
-            _ => tile::rows::<Q>(job),
+        match (job.n, kernel.one) {
+            (1, Some(one)) => one(job),
+            (1, None) => matvec::few::<HALF, CHUNK, 1>(kernel, job),
+            (2, _) => matvec::few::<HALF, CHUNK, 2>(kernel, job),
+            (3, _) => matvec::few::<HALF, CHUNK, 3>(kernel, job),
+            (4, _) => matvec::few::<HALF, CHUNK, 4>(kernel, job),
+            _ => tile::rows::<HALF, CHUNK>(kernel, job),
         }
     }
     const { assert!(TILE_FROM == 5) }
 }
 
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn unpack<Q: Quant>(p: *const u8, n: usize, to: *mut Group) {
+    // SAFETY: the caller's: n blocks at p, room at the aligned `to`.
+    unsafe { to.write(complete::<Q>(p, n)) }
+}
+
+/// [`Quant::group`] with the minima that an offset stands for.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn complete<Q: Quant>(p: *const u8, n: usize) -> Group {
+    let form = Q::FORM;
+    // SAFETY: the caller's.
+    let mut group = unsafe { Q::group(p, n) };
+    if !form.min && chunk(form) != 0 {
+        let offset = _mm256_set1_ps(form.offset as f32 / if form.half { 128.0 } else { 1.0 });
+        group.m = group.s.map(|s| _mm256_mul_ps(s, offset));
+    }
+    group
+}
+
 /// Sums of two products in each 16-bit lane.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn products<Q: Quant>(w: __m256i, q: __m256i) -> __m256i {
-    if Q::SIGNED {
+fn products<const CHUNK: usize>(w: __m256i, q: __m256i) -> __m256i {
+    if CHUNK == 0 {
         _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w))
     } else {
         _mm256_maddubs_epi16(w, q)
+    }
+}
+
+impl<B: Lattice> Quant for B {
+    const TY: GgmlType = B::TY;
+
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    unsafe fn group(p: *const u8, _n: usize) -> Group {
+        let mut u = Unpacked::ZERO;
+        // SAFETY: one block at p; loads of what is aligned to 64.
+        unsafe {
+            p.cast::<B>().read_unaligned().unpack(&mut u);
+            Group {
+                w: std::array::from_fn(|i| _mm256_load_si256(u.q.as_ptr().add(4 * i).cast())),
+                s: std::array::from_fn(|i| _mm256_load_ps(u.s.as_ptr().add(8 * i))),
+                m: [_mm256_setzero_ps(); 2],
+            }
+        }
     }
 }

@@ -1,47 +1,104 @@
-//! Few columns: each weight is unpacked in registers and used at once, a row after the other.
+//! Few columns: each weight is unpacked once and used at once, a row after the other.
 //!
 //! The four products that `vpdpbusd` adds up stay apart by 16 values of k, one 128-bit lane each,
 //! so one multiply-add with the lane's scale turns 64 products into f32 sums.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::super::Job;
 use super::super::act::{B16, D, GROUP, GROUP_BYTES};
-use super::Quant;
+use super::super::form::Form;
+use super::{Group, Kernel, Quant};
 
 /// How far ahead of the arithmetic weights are fetched, in bytes. Rows follow one another, so
 /// this reaches into the next ones; beyond the last it is a hint that the machine drops.
 const AHEAD: usize = 2048;
+
+/// Rows that [`one`] takes at a time: they share the activations and hide each other's sums over
+/// lanes, which are most of the work where rows are short.
+const ROWS: usize = 2;
+
+/// All rows of the job times its one column.
+///
+/// # Safety
+/// As [`super::matmul`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+pub(super) unsafe fn one<Q: Quant>(job: &Job) {
+    let len = const { Q::TY.block_len() };
+    let group_bytes = GROUP / len * const { Q::TY.block_bytes() };
+    let whole = job.k / GROUP;
+    let rest = job.k % GROUP / len;
+    for r in (0..job.rows).step_by(ROWS) {
+        // SAFETY: groups stay within the rows, of which the last may be taken twice; activation
+        // rows are padded to whole groups.
+        unsafe {
+            let rows: [_; ROWS] =
+                std::array::from_fn(|i| job.w.add((r + i).min(job.rows - 1) * job.w_stride));
+            let mut sums = [Sums::new(); ROWS];
+            let mut add = |g: usize, n: usize| {
+                let x = job.x.add(g * GROUP_BYTES);
+                for (row, sums) in rows.iter().zip(&mut sums) {
+                    let p = row.add(g * group_bytes);
+                    fetch(p, group_bytes);
+                    let group = Q::group(p, n);
+                    match const { (Q::FORM.half, Q::FORM.min) } {
+                        (false, false) => sums.add::<false, false>(&group, x),
+                        (false, true) => sums.add::<false, true>(&group, x),
+                        (true, false) => sums.add::<true, false>(&group, x),
+                        (true, true) => sums.add::<true, true>(&group, x),
+                    }
+                }
+            };
+            for g in 0..whole {
+                add(g, GROUP / len);
+            }
+            if rest > 0 {
+                add(whole, rest);
+            }
+            for (i, sums) in sums.into_iter().enumerate().take(job.rows - r) {
+                *job.dst.add(r + i) = sums.total(Q::FORM);
+            }
+        }
+    }
+}
 
 /// All rows of the job times `N` columns.
 ///
 /// # Safety
 /// As [`super::matmul`]; `job.n` is `N`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
-pub(super) unsafe fn rows<Q: Quant, const N: usize>(job: &Job) {
-    let group_bytes = GROUP / Q::BLOCK_LEN * Q::BLOCK_BYTES;
-    let whole = job.k / GROUP;
-    let rest = job.k % GROUP / Q::BLOCK_LEN;
+pub(super) unsafe fn few<const HALF: bool, const MIN: bool, const N: usize>(kernel: &Kernel, job: &Job) {
+    let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
+    let mut group = MaybeUninit::<Group>::uninit();
     for r in 0..job.rows {
         // SAFETY: groups stay within the row, columns within n; activation rows are padded to
-        // whole groups.
+        // whole groups; `unpack` writes the whole group.
         unsafe {
             let row = job.w.add(r * job.w_stride);
             let mut sums = [Sums::new(); N];
-            for g in 0..whole {
+            for g in 0..job.k.div_ceil(GROUP) {
                 let p = row.add(g * group_bytes);
-                for line in 0..group_bytes.div_ceil(64) {
-                    _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(AHEAD + line * 64).cast());
+                fetch(p, group_bytes);
+                let n = GROUP.min(job.k - g * GROUP) / kernel.block_len;
+                (kernel.unpack)(p, n, group.as_mut_ptr());
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    let x = job.x.add(t * job.x_stride + g * GROUP_BYTES);
+                    sum.add::<HALF, MIN>(group.assume_init_ref(), x);
                 }
-                add_group::<Q, N>(&mut sums, p, GROUP / Q::BLOCK_LEN, job, g);
-            }
-            if rest > 0 {
-                add_group::<Q, N>(&mut sums, row.add(whole * group_bytes), rest, job, whole);
             }
             for (t, sum) in sums.into_iter().enumerate() {
-                *job.dst.add(t * job.dst_stride + r) = sum.total::<Q>();
+                *job.dst.add(t * job.dst_stride + r) = sum.total(kernel.form);
             }
         }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fetch(p: *const u8, bytes: usize) {
+    for line in 0..bytes.div_ceil(64) {
+        _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(AHEAD + line * 64).cast());
     }
 }
 
@@ -62,47 +119,39 @@ impl Sums {
     }
 
     #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn total<Q: Quant>(self) -> f32 {
-        let products = _mm512_reduce_add_ps(self.products);
-        if Q::HALF {
-            // b16 holds sums times -128.
-            products + Q::OFFSET as f32 / 128.0 * _mm512_reduce_add_ps(self.sums)
-        } else {
-            let factor = if Q::OFFSET == 0 { 1.0 } else { Q::OFFSET as f32 };
-            products - factor * _mm512_mask_reduce_add_ps(0xff00, self.sums)
-        }
+    #[target_feature(enable = "avx512f,fma")]
+    fn total(self, form: Form) -> f32 {
+        // b16 holds sums times -128; minima are over 128 there already.
+        let (sums, factor) = match (form.half, form.min) {
+            (true, true) => (self.sums, 1.0),
+            (true, false) => (self.sums, form.offset as f32 / 128.0),
+            (false, true) => (_mm512_maskz_mov_ps(0xff00, self.sums), -1.0),
+            (false, false) => (_mm512_maskz_mov_ps(0xff00, self.sums), -form.offset as f32),
+        };
+        _mm512_reduce_add_ps(_mm512_fmadd_ps(sums, _mm512_set1_ps(factor), self.products))
     }
-}
 
-/// Adds the products of group `g`, of which `n` blocks begin at `p`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
-unsafe fn add_group<Q: Quant, const N: usize>(
-    sums: &mut [Sums; N],
-    p: *const u8,
-    n: usize,
-    job: &Job,
-    g: usize,
-) {
-    // SAFETY: the caller's: n blocks at p, group g in each activation row.
-    unsafe {
-        let group = Q::group(p, n);
-        for (t, sum) in sums.iter_mut().enumerate() {
-            let x = job.x.add(t * job.x_stride + g * GROUP_BYTES);
+    /// Adds the products of a group with the activation group at `x`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+    unsafe fn add<const HALF: bool, const MIN: bool>(&mut self, group: &Group, x: *const u8) {
+        // SAFETY: the caller's: a group at x.
+        unsafe {
             let ds = _mm512_loadu_ps(x.add(D).cast());
             // Scales of weight and activation multiplied, and where each of the lanes finds its own.
             let (scales, first, step);
-            if Q::HALF {
+            if HALF {
                 let twice = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
-                scales = _mm512_mul_ps(group.s, _mm512_permutexvar_ps(twice, ds));
+                let d = _mm512_permutexvar_ps(twice, ds);
+                scales = _mm512_mul_ps(group.s, d);
+                let factors = if MIN { _mm512_mul_ps(group.m, d) } else { scales };
                 let b16 = _mm512_loadu_si512(x.add(B16).cast());
-                sum.sums = _mm512_fmadd_ps(scales, _mm512_cvtepi32_ps(b16), sum.sums);
+                self.sums = _mm512_fmadd_ps(factors, _mm512_cvtepi32_ps(b16), self.sums);
                 first = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
                 step = 4;
             } else {
                 scales = _mm512_mul_ps(group.s, ds);
-                sum.sums = _mm512_add_ps(sum.sums, scales);
+                self.sums = _mm512_add_ps(self.sums, scales);
                 first = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
                 step = 2;
             }
@@ -111,7 +160,7 @@ unsafe fn add_group<Q: Quant, const N: usize>(
                 let dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, q);
                 let lanes = _mm512_add_epi32(first, _mm512_set1_epi32(step * u as i32));
                 let scale = _mm512_permutexvar_ps(lanes, scales);
-                sum.products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, sum.products);
+                self.products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, self.products);
             }
         }
     }

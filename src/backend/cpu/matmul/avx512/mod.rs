@@ -7,59 +7,138 @@ mod tile;
 
 use std::arch::x86_64::*;
 
+use super::form::{Form, form};
+use super::lattice::{Lattice, Unpacked};
 use super::{Job, TILE_FROM};
 use crate::quant::GgmlType;
+use crate::quant::{
+    BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS, BlockTQ1_0,
+    BlockTQ2_0,
+};
 
-pub(super) use tile::SCRATCH;
+pub(super) use tile::{SCRATCH, transposed};
 
 /// 256 weights of one row in the order of k.
+#[repr(C)]
 struct Group {
     /// Unsigned quants, 64 in each.
     w: [__m512i; 4],
-    /// [`Quant::HALF`]: 16 scales, each for 16 quants. Else 8 scales, each for 32, and then 8
-    /// factors of the activation sums: the minima, or where [`Quant::OFFSET`] is set the scales.
+    /// [`Form::half`]: 16 scales, each for 16 quants. Else 8 scales, each for 32, and then 8
+    /// factors of the activation sums: the minima, or the scales again.
     s: __m512,
+    /// [`Form::half`] with minima: those, over 128. Else unused.
+    m: __m512,
 }
 
 /// A weight type.
 trait Quant {
-    const BLOCK_LEN: usize;
-    const BLOCK_BYTES: usize;
-    /// What is to be subtracted from each unsigned quant; 0 for types with minima.
-    const OFFSET: i32;
-    /// One scale for every 16 quants instead of 32.
-    const HALF: bool;
+    const TY: GgmlType;
+    const FORM: Form = form(Self::TY);
     /// The next 256 weights, or of `n` blocks where that is less (types with blocks of 32 only):
     /// what lies beyond them has finite values that the caller multiplies by zero.
     unsafe fn group(p: *const u8, n: usize) -> Group;
 }
 
+/// What the shared kernels know of a type.
+struct Kernel {
+    form: Form,
+    /// Weights and bytes of a block.
+    block_len: usize,
+    block_bytes: usize,
+    /// [`Quant::group`], to memory.
+    unpack: unsafe fn(*const u8, usize, *mut Group),
+    /// One column, unpacked in registers; not for types whose unpacking outweighs a call.
+    one: Option<unsafe fn(&Job)>,
+}
+
 /// # Safety
 /// `job` was checked by the caller; the machine has the features of [`super::Isa::Avx512`].
 pub(super) unsafe fn matmul(ty: GgmlType, job: &Job) {
+    let kernel = match ty {
+        GgmlType::Q4_0 => fast::<group::Q4_0>(),
+        GgmlType::Q4_1 => fast::<group::Q4_1>(),
+        GgmlType::Q5_0 => fast::<group::Q5_0>(),
+        GgmlType::Q5_1 => fast::<group::Q5_1>(),
+        GgmlType::Q8_0 => fast::<group::Q8_0>(),
+        GgmlType::Q2_K => fast::<group::Q2K>(),
+        GgmlType::Q3_K => fast::<group::Q3K>(),
+        GgmlType::Q4_K => fast::<group::Q4K>(),
+        GgmlType::Q5_K => fast::<group::Q5K>(),
+        GgmlType::Q6_K => fast::<group::Q6K>(),
+        GgmlType::IQ4_NL => fast::<group::Iq4Nl>(),
+        GgmlType::IQ4_XS => fast::<group::Iq4Xs>(),
+        GgmlType::MXFP4 => fast::<group::Mxfp4>(),
+        GgmlType::IQ1_S => kernel::<BlockIQ1_S>(),
+        GgmlType::IQ1_M => kernel::<BlockIQ1_M>(),
+        GgmlType::IQ2_XXS => kernel::<BlockIQ2_XXS>(),
+        GgmlType::IQ2_XS => kernel::<BlockIQ2_XS>(),
+        GgmlType::IQ2_S => kernel::<BlockIQ2_S>(),
+        GgmlType::IQ3_XXS => kernel::<BlockIQ3_XXS>(),
+        GgmlType::IQ3_S => kernel::<BlockIQ3_S>(),
+        GgmlType::TQ1_0 => kernel::<BlockTQ1_0>(),
+        GgmlType::TQ2_0 => kernel::<BlockTQ2_0>(),
+        other => panic!("{} weights have no kernel", other.name()),
+    };
     // SAFETY: the caller's.
     unsafe {
-        match ty {
-            GgmlType::Q4_0 => run::<group::Q4_0>(job),
-            GgmlType::Q8_0 => run::<group::Q8_0>(job),
-            GgmlType::Q4_K => run::<group::Q4K>(job),
-            GgmlType::Q5_K => run::<group::Q5K>(job),
-            GgmlType::Q6_K => run::<group::Q6K>(job),
-            other => panic!("{} weights have no kernel", other.name()),
+        match (kernel.form.half, kernel.form.min) {
+            (false, false) => run::<false, false>(&kernel, job),
+            (false, true) => run::<false, true>(&kernel, job),
+            (true, false) => run::<true, false>(&kernel, job),
+            (true, true) => run::<true, true>(&kernel, job),
         }
     }
 }
 
-unsafe fn run<Q: Quant>(job: &Job) {
+const fn kernel<Q: Quant>() -> Kernel {
+    Kernel {
+        form: Q::FORM,
+        block_len: Q::TY.block_len(),
+        block_bytes: Q::TY.block_bytes(),
+        unpack: unpack::<Q>,
+        one: None,
+    }
+}
+
+const fn fast<Q: Quant>() -> Kernel {
+    Kernel { one: Some(matvec::one::<Q>), ..kernel::<Q>() }
+}
+
+unsafe fn run<const HALF: bool, const MIN: bool>(kernel: &Kernel, job: &Job) {
     // SAFETY: the caller's.
     unsafe {
-        match job.n {
-            1 => matvec::rows::<Q, 1>(job),
-            2 => matvec::rows::<Q, 2>(job),
-            3 => matvec::rows::<Q, 3>(job),
-            4 => matvec::rows::<Q, 4>(job),
-            _ => tile::rows::<Q>(job),
+        match (job.n, kernel.one) {
+            (1, Some(one)) => one(job),
+            (1, None) => matvec::few::<HALF, MIN, 1>(kernel, job),
+            (2, _) => matvec::few::<HALF, MIN, 2>(kernel, job),
+            (3, _) => matvec::few::<HALF, MIN, 3>(kernel, job),
+            (4, _) => matvec::few::<HALF, MIN, 4>(kernel, job),
+            _ => tile::rows::<HALF, MIN>(kernel, job),
         }
     }
     const { assert!(TILE_FROM == 5) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
+unsafe fn unpack<Q: Quant>(p: *const u8, n: usize, to: *mut Group) {
+    // SAFETY: the caller's: n blocks at p, room at the aligned `to`.
+    unsafe { to.write(Q::group(p, n)) }
+}
+
+impl<B: Lattice> Quant for B {
+    const TY: GgmlType = B::TY;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn group(p: *const u8, _n: usize) -> Group {
+        let mut u = Unpacked::ZERO;
+        // SAFETY: one block at p; loads of what is aligned to 64.
+        unsafe {
+            p.cast::<B>().read_unaligned().unpack(&mut u);
+            let w = std::array::from_fn(|i| _mm512_load_si512(u.q.as_ptr().add(8 * i).cast()));
+            let s = _mm512_load_ps(u.s.as_ptr());
+            let s = if Self::FORM.half { s } else { _mm512_shuffle_f32x4::<0x44>(s, s) };
+            Group { w, s, m: _mm512_setzero_ps() }
+        }
+    }
 }

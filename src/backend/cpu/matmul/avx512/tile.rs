@@ -3,7 +3,8 @@
 //!
 //! A tile covers `PANEL` values of k. For each 32 of them it holds eight steps of four k, each
 //! step being two vectors (rows 0..16, rows 16..32) whose 32-bit lanes are a row's four quants,
-//! and then two pairs of f32 vectors: the scales, and the minima or the second halves' scales.
+//! and then pairs of f32 vectors: the scales, and where the form has them the second halves'
+//! scales, the minima and the second halves' minima.
 //! `vpdpbusd` multiplies a vector with four quants of one column, broadcast from memory, so a sum
 //! holds 16 rows of one column and nothing is ever added across lanes.
 //!
@@ -11,10 +12,11 @@
 //! sums begin with.
 
 use std::arch::x86_64::*;
+use std::mem::offset_of;
 
 use super::super::Job;
 use super::super::act::{B16, B32, BLOCK, Columns, D, GROUP, GROUP_BYTES, S};
-use super::Quant;
+use super::{Group, Kernel};
 
 /// Rows of a tile.
 const ROWS: usize = 32;
@@ -22,17 +24,20 @@ const ROWS: usize = 32;
 const PANEL: usize = 2048;
 /// The most columns of one pass: 2 x 6 integer and 2 x 6 float sums leave registers for operands.
 const COLS: usize = 6;
-/// Bytes of 32 k: quants, then scales.
-const STEP: usize = ROWS * BLOCK + 4 * 64;
-const STAGE: usize = 16 * (GROUP + 64);
+/// Bytes of 32 k: quants, then scales and minima.
+const STEP: usize = ROWS * BLOCK + 8 * 64;
+/// Where the scales of a step are: first halves (or all), second halves, and minima likewise.
+const SCALES: [usize; 2] = [ROWS * BLOCK, ROWS * BLOCK + 128];
+const MINIMA: [usize; 2] = [ROWS * BLOCK + 256, ROWS * BLOCK + 384];
+const STAGE: usize = 16 * size_of::<Group>();
 /// Bytes of a tile and of the stage that unpacking writes first.
 pub(in super::super) const SCRATCH: usize = PANEL / BLOCK * STEP + STAGE;
 
 /// # Safety
 /// As [`super::matmul`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
-pub(super) unsafe fn rows<Q: Quant>(job: &Job) {
-    let group_bytes = GROUP / Q::BLOCK_LEN * Q::BLOCK_BYTES;
+pub(super) unsafe fn rows<const HALF: bool, const MIN: bool>(kernel: &Kernel, job: &Job) {
+    let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
     for r in (0..job.rows).step_by(ROWS) {
         let live = ROWS.min(job.rows - r);
         let mut k0 = 0;
@@ -42,19 +47,19 @@ pub(super) unsafe fn rows<Q: Quant>(job: &Job) {
             // the scratch, the columns inside activations and dst.
             unsafe {
                 let w = job.w.add(r * job.w_stride + k0 / GROUP * group_bytes);
-                pack::<Q>(job, w, live, len);
+                pack(kernel, job, w, live, len);
                 let passes = job.n.div_ceil(COLS);
                 let mut t = 0;
                 for pass in 0..passes {
                     // Passes of equal width, the wider ones first.
                     let c = (job.n - t).div_ceil(passes - pass);
                     match c {
-                        1 => columns::<Q, 1>(job, r, live, t, k0, len),
-                        2 => columns::<Q, 2>(job, r, live, t, k0, len),
-                        3 => columns::<Q, 3>(job, r, live, t, k0, len),
-                        4 => columns::<Q, 4>(job, r, live, t, k0, len),
-                        5 => columns::<Q, 5>(job, r, live, t, k0, len),
-                        _ => columns::<Q, 6>(job, r, live, t, k0, len),
+                        1 => columns::<HALF, MIN, 1>(job, r, live, t, k0, len),
+                        2 => columns::<HALF, MIN, 2>(job, r, live, t, k0, len),
+                        3 => columns::<HALF, MIN, 3>(job, r, live, t, k0, len),
+                        4 => columns::<HALF, MIN, 4>(job, r, live, t, k0, len),
+                        5 => columns::<HALF, MIN, 5>(job, r, live, t, k0, len),
+                        _ => columns::<HALF, MIN, 6>(job, r, live, t, k0, len),
                     }
                     t += c;
                 }
@@ -65,56 +70,61 @@ pub(super) unsafe fn rows<Q: Quant>(job: &Job) {
 }
 
 /// Unpacks `len` values of `live` rows at `w` into the tile. Rows beyond repeat the last one.
-#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
-unsafe fn pack<Q: Quant>(job: &Job, w: *const u8, live: usize, len: usize) {
-    let group_bytes = GROUP / Q::BLOCK_LEN * Q::BLOCK_BYTES;
-    let to_128 = _mm512_set1_epi8(if Q::OFFSET == 0 { 0 } else { (128 - Q::OFFSET) as i8 });
+unsafe fn pack(kernel: &Kernel, job: &Job, w: *const u8, live: usize, len: usize) {
+    let form = kernel.form;
+    let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
+    let to_128 = _mm512_set1_epi8(if form.min { 0 } else { (128 - form.offset) as i8 });
     // SAFETY: groups stay within the rows; tile and stage are parts of the scratch. A last group
     // that is not whole writes only steps of its live blocks.
     unsafe {
-        let stage = job.scratch.add(PANEL / BLOCK * STEP);
+        let stage = job.scratch.add(PANEL / BLOCK * STEP).cast::<Group>();
         for g in 0..len.div_ceil(GROUP) {
             let blocks = (GROUP / BLOCK).min(len / BLOCK - g * (GROUP / BLOCK));
-            let units = blocks.div_ceil(2);
-            let n = blocks * BLOCK / Q::BLOCK_LEN;
+            let n = blocks * BLOCK / kernel.block_len;
             for half in 0..2 {
                 for i in 0..16 {
                     let row = (half * 16 + i).min(live - 1);
-                    let group = Q::group(w.add(row * job.w_stride + g * group_bytes), n);
-                    for (u, &q) in group.w.iter().enumerate() {
-                        let q = _mm512_add_epi8(q, to_128);
-                        _mm512_store_si512(stage.add((u * 16 + i) * 64).cast(), q);
-                    }
-                    _mm512_store_ps(stage.add((4 * 16 + i) * 64).cast(), group.s);
+                    (kernel.unpack)(w.add(row * job.w_stride + g * group_bytes), n, stage.add(i));
                 }
                 let tile = job.scratch.add(g * (GROUP / BLOCK) * STEP + half * 64);
-                for u in 0..units {
-                    let steps = transposed(stage.add(u * 16 * 64));
+                for u in 0..blocks.div_ceil(2) {
+                    let steps = transposed(stage.cast::<u8>().add(u * 64), size_of::<Group>());
                     for (i, &v) in steps.iter().enumerate().take(if 2 * u + 1 < blocks { 16 } else { 8 }) {
                         let to = tile.add((2 * u + i / 8) * STEP + i % 8 * 128);
-                        _mm512_store_si512(to.cast(), v);
+                        _mm512_store_si512(to.cast(), _mm512_add_epi8(v, to_128));
                     }
                 }
-                let scales = transposed(stage.add(4 * 16 * 64));
+                let s = transposed(stage.cast::<u8>().add(offset_of!(Group, s)), size_of::<Group>());
                 for b in 0..blocks {
-                    let to = tile.add(b * STEP + ROWS * BLOCK);
-                    let (first, second) =
-                        if Q::HALF { (scales[2 * b], scales[2 * b + 1]) } else { (scales[b], scales[8 + b]) };
-                    _mm512_store_si512(to.cast(), first);
-                    _mm512_store_si512(to.add(128).cast(), second);
+                    let put = |at: usize, v: __m512i| _mm512_store_si512(tile.add(b * STEP + at).cast(), v);
+                    if form.half {
+                        put(SCALES[0], s[2 * b]);
+                        put(SCALES[1], s[2 * b + 1]);
+                    } else {
+                        put(SCALES[0], s[b]);
+                        put(MINIMA[0], s[8 + b]);
+                    }
+                }
+                if form.half && form.min {
+                    let m = transposed(stage.cast::<u8>().add(offset_of!(Group, m)), size_of::<Group>());
+                    for b in 0..blocks {
+                        _mm512_store_si512(tile.add(b * STEP + MINIMA[0]).cast(), m[2 * b]);
+                        _mm512_store_si512(tile.add(b * STEP + MINIMA[1]).cast(), m[2 * b + 1]);
+                    }
                 }
             }
         }
     }
 }
 
-/// The 16 x 16 matrix of 32-bit elements at `p`, transposed.
+/// The 16 x 16 matrix of 32-bit elements at `p`, rows `stride` bytes apart, transposed.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-unsafe fn transposed(p: *const u8) -> [__m512i; 16] {
-    // SAFETY: 1024 bytes at p.
-    let x: [__m512i; 16] = std::array::from_fn(|i| unsafe { _mm512_load_si512(p.add(i * 64).cast()) });
+pub(in super::super) unsafe fn transposed(p: *const u8, stride: usize) -> [__m512i; 16] {
+    // SAFETY: 64 bytes in each row.
+    let row = |i: usize| unsafe { _mm512_loadu_si512(p.add(i * stride).cast()) };
+    let x: [__m512i; 16] = std::array::from_fn(row);
     let mut y = x;
     // In each 128-bit lane: 2 x 2, then 4 x 4.
     for i in 0..8 {
@@ -145,7 +155,7 @@ unsafe fn transposed(p: *const u8) -> [__m512i; 16] {
 /// `C` columns from `t` on, times the tile.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
-unsafe fn columns<Q: Quant, const C: usize>(
+unsafe fn columns<const HALF: bool, const MIN: bool, const C: usize>(
     job: &Job,
     r: usize,
     live: usize,
@@ -164,28 +174,37 @@ unsafe fn columns<Q: Quant, const C: usize>(
         while left > 0 {
             let blocks = left.min(GROUP / BLOCK);
             for b in 0..blocks {
-                let scales = tile.add(ROWS * BLOCK);
-                if Q::HALF {
-                    for half in 0..2 {
-                        let mut sum = start::<Q, C>(x, B16 + b * 8 + half * 4);
-                        for i in half * 4..half * 4 + 4 {
+                let d = D + b * 4;
+                if HALF {
+                    for h in 0..2 {
+                        let mut sum = start::<MIN, C>(x, B16 + b * 8 + h * 4);
+                        for i in h * 4..h * 4 + 4 {
                             multiply(&mut sum, tile.add(i * 128), x, b * BLOCK + i * 4);
                         }
-                        scale(&mut acc, &sum, scales.add(half * 128), x, D + b * 4);
+                        scale(&mut acc, &sum, tile.add(SCALES[h]), x, d);
+                        if MIN {
+                            let m = [0, 64].map(|at| _mm512_load_ps(tile.add(MINIMA[h] + at).cast()));
+                            for c in 0..C {
+                                let sum = _mm512_set1_epi32(x.int(c, B16 + b * 8 + h * 4));
+                                let sum = _mm512_cvtepi32_ps(sum);
+                                let sum = _mm512_mul_ps(sum, _mm512_set1_ps(x.float(c, d)));
+                                acc[c][0] = _mm512_fmadd_ps(m[0], sum, acc[c][0]);
+                                acc[c][1] = _mm512_fmadd_ps(m[1], sum, acc[c][1]);
+                            }
+                        }
                     }
                 } else {
-                    let mut sum = start::<Q, C>(x, B32 + b * 4);
+                    let mut sum = start::<MIN, C>(x, B32 + b * 4);
                     for i in 0..8 {
                         multiply(&mut sum, tile.add(i * 128), x, b * BLOCK + i * 4);
                     }
-                    scale(&mut acc, &sum, scales, x, D + b * 4);
-                    if Q::OFFSET == 0 {
-                        let m0 = _mm512_load_ps(scales.add(128).cast());
-                        let m1 = _mm512_load_ps(scales.add(192).cast());
+                    scale(&mut acc, &sum, tile.add(SCALES[0]), x, d);
+                    if MIN {
+                        let m = [0, 64].map(|at| _mm512_load_ps(tile.add(MINIMA[0] + at).cast()));
                         for c in 0..C {
                             let s = _mm512_set1_ps(x.float(c, S + b * 4));
-                            acc[c][0] = _mm512_fnmadd_ps(m0, s, acc[c][0]);
-                            acc[c][1] = _mm512_fnmadd_ps(m1, s, acc[c][1]);
+                            acc[c][0] = _mm512_fnmadd_ps(m[0], s, acc[c][0]);
+                            acc[c][1] = _mm512_fnmadd_ps(m[1], s, acc[c][1]);
                         }
                     }
                 }
@@ -211,9 +230,9 @@ unsafe fn columns<Q: Quant, const C: usize>(
 /// Integer sums that begin with the offset's part, at `at` of each group.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn start<Q: Quant, const C: usize>(x: Columns, at: usize) -> [[__m512i; 2]; C] {
+unsafe fn start<const MIN: bool, const C: usize>(x: Columns, at: usize) -> [[__m512i; 2]; C] {
     let mut sum = [[_mm512_setzero_si512(); 2]; C];
-    if Q::OFFSET != 0 {
+    if !MIN {
         for c in 0..C {
             // SAFETY: an i32 of the group.
             sum[c] = [_mm512_set1_epi32(unsafe { x.int(c, at) }); 2];
