@@ -148,7 +148,9 @@ fn cases(whole: &[u8]) -> Vec<Case> {
         bytes[at] ^= 0x10;
         add(&format!("a bit turned at {at}"), "checksum", bytes);
     }
-    for cut in (0..whole.len()).step_by(97).chain([1, 8, 12, 16, 24, 28, 36, whole.len() - 4, whole.len() - 1]) {
+    for cut in
+        (0..whole.len()).step_by(97).chain([1, 8, 12, 16, 24, 28, 36, whole.len() - 4, whole.len() - 1])
+    {
         let name = format!("cut at {cut}");
         if !cases.iter().any(|c| c.0 == name) {
             cases.push((name, "state", whole[..cut].to_vec()));
@@ -161,11 +163,15 @@ fn cases(whole: &[u8]) -> Vec<Case> {
         add(&format!("{tag} of another name"), "section", p.with(|p| p.sections[i].0 = *b"NONE"));
         add(&format!("{tag} missing"), "damaged", p.with(|p| drop(p.sections.remove(i))));
         add(&format!("{tag} twice"), "damaged", p.with(|p| p.sections.insert(i, p.sections[i].clone())));
-        add(&format!("{tag} last"), "damaged|bytes", p.with(|p| {
-            let section = p.sections.remove(i);
-            let at = if i + 1 == p.sections.len() + 1 { 0 } else { p.sections.len() };
-            p.sections.insert(at, section);
-        }));
+        add(
+            &format!("{tag} last"),
+            "damaged|bytes",
+            p.with(|p| {
+                let section = p.sections.remove(i);
+                let at = if i + 1 == p.sections.len() + 1 { 0 } else { p.sections.len() };
+                p.sections.insert(at, section);
+            }),
+        );
         for (what, len) in [
             ("one more", len + 1),
             ("2^32", 1 << 32),
@@ -173,13 +179,25 @@ fn cases(whole: &[u8]) -> Vec<Case> {
             ("2^64-1", u64::MAX),
             ("2^64-12", u64::MAX - 11),
         ] {
-            add(&format!("{tag} {what} bytes by its length"), "damaged", p.with(|p| p.sections[i].1 = Some(len)));
+            add(
+                &format!("{tag} {what} bytes by its length"),
+                "damaged",
+                p.with(|p| p.sections[i].1 = Some(len)),
+            );
         }
         if tag != "MODL" {
-            add(&format!("{tag} a byte longer"), "damaged|another model", p.with(|p| p.sections[i].2.push(0)));
+            add(
+                &format!("{tag} a byte longer"),
+                "damaged|another model",
+                p.with(|p| p.sections[i].2.push(0)),
+            );
         }
         if len > 0 {
-            add(&format!("{tag} a byte shorter"), "damaged|another model", p.with(|p| drop(p.sections[i].2.pop())));
+            add(
+                &format!("{tag} a byte shorter"),
+                "damaged|another model",
+                p.with(|p| p.sections[i].2.truncate(len as usize - 1)),
+            );
             if tag != "LOGI" && tag != "TOKS" {
                 add(&format!("{tag} empty"), "damaged", p.with(|p| p.sections[i].2.clear()));
             }
@@ -189,7 +207,18 @@ fn cases(whole: &[u8]) -> Vec<Case> {
     add("one more section behind", "follow", p.with(|p| p.tail = b"MORE\0\0\0\0\0\0\0\0".to_vec()));
 
     // The model: embedding length, vocabulary, types, sums of metadata and weights, layers, heads.
-    let fields = ["n_embd", "n_vocab", "type_k", "type_v", "hparams", "weights", "n_layer", "n_head_kv", "dim_k", "dim_v"];
+    let fields = [
+        "n_embd",
+        "n_vocab",
+        "type_k",
+        "type_v",
+        "hparams",
+        "weights",
+        "n_layer",
+        "n_head_kv",
+        "dim_k",
+        "dim_v",
+    ];
     for (i, field) in fields.iter().enumerate() {
         for value in [0, 1 << 31, u32::MAX] {
             let want = "another model|the same shape|damaged|type_k|type_v";
@@ -202,7 +231,11 @@ fn cases(whole: &[u8]) -> Vec<Case> {
         add(&format!("cache of type 4 ({at})"), "type 4", p.number(b"MODL", at, 4));
     }
     add("another architecture", "architecture", p.with(|p| p.section(b"MODL").2.push(b'x')));
-    add("an architecture that is not UTF-8", "UTF-8", p.with(|p| *p.section(b"MODL").2.last_mut().unwrap() = 0xff));
+    add(
+        "an architecture that is not UTF-8",
+        "UTF-8",
+        p.with(|p| *p.section(b"MODL").2.last_mut().unwrap() = 0xff),
+    );
 
     // Cells: index, position, sequences.
     for value in [u32::MAX, 1 << 31, i32::MAX as u32] {
@@ -214,19 +247,27 @@ fn cases(whole: &[u8]) -> Vec<Case> {
     add("a cell of no sequence", "no sequence", p.number(b"CELL", 8, 0));
     add("a cell of sequence 2", "sequence", p.number(b"CELL", 8, 4));
     add("a cell of sequence 255", "sequence", p.number(b"CELL", 36, 1 << 31));
-    add("more cells than keys", "do not fit", p.with(|p| {
-        let cell = p.section(b"CELL").2[4 * 40..].to_vec();
-        p.section(b"CELL").2.extend(cell);
-    }));
+    add(
+        "more cells than keys",
+        "do not fit",
+        p.with(|p| {
+            let cell = p.section(b"CELL").2[4 * 40..].to_vec();
+            p.section(b"CELL").2.extend(cell);
+        }),
+    );
 
     // Rows of logits.
     for row in [1, 7, i32::MAX as u32, -2i32 as u32] {
         add(&format!("row {row} first"), "row", p.number(b"OUTS", 12, row));
     }
-    add("a row of logits less", "logits", p.with(|p| {
-        let logits = &mut p.section(b"LOGI").2;
-        logits.truncate(logits.len() - 4 * file::N_VOCAB as usize);
-    }));
+    add(
+        "a row of logits less",
+        "logits",
+        p.with(|p| {
+            let logits = &mut p.section(b"LOGI").2;
+            logits.truncate(logits.len() - 4 * file::N_VOCAB as usize);
+        }),
+    );
     cases
 }
 
