@@ -11,6 +11,7 @@ mod alloc;
 mod container;
 mod file;
 mod hparams;
+mod state;
 mod vocab;
 mod weights;
 
