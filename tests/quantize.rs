@@ -227,6 +227,9 @@ fn types_are_those_of_the_reference() {
         let file = imatrix_file("quantize-types-imatrix.gguf", &importance, shape.n_expert.max(1) as usize);
         let imatrix = Imatrix::open(&file).unwrap();
         for &mixture in Mixture::ALL {
+            if mixture == Mixture::Q1_0 && shape.n_embd % 128 != 0 {
+                continue; // where the reference knows no other type and gives up
+            }
             for (with, pure) in [(false, false), (true, false), (true, true)] {
                 let label = format!("{name}, {}, imatrix {with}, pure {pure}", mixture.name());
                 let params = QuantizeParams {
