@@ -97,7 +97,9 @@ fn greedy(ctx: &mut Context, prompt: &[u8], n: usize) -> (String, f32) {
 /// each architecture.
 #[test]
 fn every_instruction_set_writes_this_text() {
-    const TEXT: &str = "";
+    const TEXT: &str = " girl called Mira who lived in a small village among green fields. She was very \
+        friendly, and she loved to make new friends.\nOne day,";
     let (text, lead) = greedy(&mut context(&load(&demo()), 2), b"Once upon a time, there was a little", 32);
-    assert_eq!(text, TEXT, "the smallest lead is {lead}");
+    assert!(lead > 5e-3, "the best tokens are only {lead} apart: take another text");
+    assert_eq!(text, TEXT);
 }

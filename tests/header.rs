@@ -48,6 +48,7 @@ const FILES: &[&str] = &[
     "context",
     "embeddings",
     "memory",
+    "state",
     "perf",
     "sampler",
     "sampler_init",

@@ -130,7 +130,10 @@ fn checks() -> Vec<(String, Check)> {
             let recipe = recipe("F32");
             let name = kv.name();
             add(format!("kv/{shape}/{name}"), Box::new(move |p| logits(p, shape, recipe, kv)));
-            add(format!("shift/{shape}/{name}"), Box::new(move |p| shifted(p, shape, recipe, kv)));
+            // The peer ends the process when it is to rotate keys of other types.
+            if matches!(kv, GgmlType::F32 | GgmlType::F16) {
+                add(format!("shift/{shape}/{name}"), Box::new(move |p| shifted(p, shape, recipe, kv)));
+            }
         }
     }
     // Where a token takes one expert, errors that change it are as large as results.

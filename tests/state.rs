@@ -179,6 +179,20 @@ fn sequences_move_between_places() {
 }
 
 #[test]
+fn embeddings_come_back() {
+    let mut a = context_with(|p| p.embeddings = true);
+    decode(&mut a, 0, 0, &ids(6, 1));
+    let data = saved(&mut a);
+    let mut b = context_with(|p| p.embeddings = true);
+    b.state_set(&data).unwrap();
+    assert!(!a.all_embeddings().is_empty() && bits(a.all_embeddings()) == bits(b.all_embeddings()));
+    assert!(bits(a.embedding(2).unwrap()) == bits(b.embedding(2).unwrap()));
+    let mut without = context();
+    without.state_set(&data).unwrap();
+    assert!(without.embedding(2).is_err() && bits(a.all_logits()) == bits(without.all_logits()));
+}
+
+#[test]
 fn an_empty_state() {
     let mut a = context();
     let (data, seq) = (saved(&mut a), saved_seq(&mut a, 2));
@@ -204,6 +218,7 @@ fn files_hold_the_tokens_too() {
     let mut b = context();
     assert_eq!(b.state_load_file(&path, |_| Ok(())).unwrap(), tokens);
     assert!(go_on(&mut b, 0) == want);
+    b.clear();
     assert_eq!(b.state_seq_load_file(&seq_path, 2, |_| Ok(())).unwrap(), tokens[..7]);
     assert!(go_on(&mut b, 2) == want);
 

@@ -22,7 +22,8 @@ impl Context {
         self.parts(None, &[], &self.fingerprint()?).size()
     }
 
-    /// Writes the state of the context to `out`: every sequence and the logits of the last decode. Gives
+    /// Writes the state of the context to `out`: every sequence, and the logits and unpooled
+    /// embeddings of the last decode. Gives
     /// its size. Keys that wait to be moved are moved first.
     ///
     /// # Errors
@@ -108,8 +109,9 @@ impl Context {
         tokens: &'a [Token],
         fingerprint: &'a Fingerprint,
     ) -> Parts<'a> {
-        let (cells, rows, logits) = (&self.cells, &self.rows[..], self.all_logits());
-        Parts { seq, fingerprint, tokens, cells, rows, logits }
+        let (cells, rows) = (&self.cells, &self.rows[..]);
+        let (logits, embeddings) = (self.all_logits(), self.all_embeddings());
+        Parts { seq, fingerprint, tokens, cells, rows, logits, embeddings }
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {
@@ -186,7 +188,13 @@ impl Context {
         snapshot.fingerprint.check(&own)?;
         snapshot.check_room(&self.cells)?;
         let n_outputs = snapshot.outputs().filter(|&r| r >= 0).count();
-        let logits: Vec<f32> = snapshot.logits().collect();
+        let (logits, embeddings): (Vec<f32>, Vec<f32>) =
+            (snapshot.logits().collect(), snapshot.embeddings().collect());
+        let n_embd = own.n_embd as usize;
+        let embeds = self.wanted().embeddings && !self.pools() && embeddings.len() == n_outputs * n_embd;
+        if embeds {
+            self.embeddings.begin(n_outputs)?;
+        }
 
         let places = snapshot.place(&mut self.cells);
         self.forget_outputs();
@@ -202,6 +210,9 @@ impl Context {
                 self.logits = logits;
             } else {
                 self.logits[..logits.len()].copy_from_slice(&logits);
+            }
+            if embeds {
+                embeddings.chunks_exact(n_embd).for_each(|row| self.embeddings.push(row, &[]));
             }
         }
         Ok(())

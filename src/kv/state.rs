@@ -20,14 +20,17 @@
 //! | `CELL` | the cells: for a whole context 40 bytes each (index, position, set of sequences as 256 bits), for one sequence 4 (position) |
 //! | `OUTS` | of a whole context: the row of logits of each token of the last batch, 4 bytes (-1: none); |
 //! | `LOGI` | of a whole context: those rows, f32 |
+//! | `EMBD` | of a whole context: the embeddings of the same tokens, f32, if there are any and they are not pooled |
 //! | `KEYV` | layer by layer the keys and then the values, head by head, of the cells in order, in the types of the cache |
 //!
 //! Nothing in a state is believed: [`Snapshot::parse`] checks the structure and the sum, and the
 //! context checks that the model is its own and that there is room, before anything changes.
 
+mod fingerprint;
+
+pub use fingerprint::Fingerprint;
+
 use super::{Cells, MAX_SEQ, Pos, SeqId, SeqSet};
-use crate::backend::KvLayer;
-use crate::quant::GgmlType;
 use crate::{Error, Result};
 
 /// The first bytes of a state.
@@ -58,134 +61,6 @@ pub enum Kind {
 pub trait Sink {
     /// Takes the next bytes.
     fn put(&mut self, bytes: &[u8]) -> Result<()>;
-}
-
-/// What a state has to have in common with the context that it is restored to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// `general.architecture`.
-    pub arch: String,
-    /// Width of the residual stream.
-    pub n_embd: u32,
-    /// Rows of the embedding table.
-    pub n_vocab: u32,
-    /// Heads of each layer.
-    pub layers: Vec<KvLayer>,
-    /// Type of the cached keys.
-    pub type_k: GgmlType,
-    /// Type of the cached values.
-    pub type_v: GgmlType,
-    /// CRC-32 of the file's hyperparameters.
-    pub hparams: u32,
-    /// CRC-32 of the tensors' names, types and shapes and of some of their data.
-    pub weights: u32,
-}
-
-impl Fingerprint {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut put = |v: u32| out.extend_from_slice(&v.to_le_bytes());
-        for v in
-            [self.n_embd, self.n_vocab, self.type_k as u32, self.type_v as u32, self.hparams, self.weights]
-        {
-            put(v);
-        }
-        put(self.layers.len() as u32);
-        for l in &self.layers {
-            for v in [l.n_head_kv, l.head_dim_k, l.head_dim_v] {
-                put(v as u32);
-            }
-        }
-        out.extend_from_slice(self.arch.as_bytes());
-        out
-    }
-
-    fn decode(mut from: Reader<'_>) -> Result<Fingerprint> {
-        let [n_embd, n_vocab, type_k, type_v, hparams, weights, n_layer] = {
-            let mut head = [0; 7];
-            for v in &mut head {
-                *v = from.u32()?;
-            }
-            head
-        };
-        let ty = |id: u32| {
-            GgmlType::from_id(id).ok_or_else(|| damaged(format_args!("there is no type {id} of a cache")))
-        };
-        let bytes = from.take((n_layer as usize).saturating_mul(12))?;
-        let size = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize;
-        let layer =
-            |b: &[u8]| KvLayer { n_head_kv: size(b), head_dim_k: size(&b[4..]), head_dim_v: size(&b[8..]) };
-        let layers = bytes.chunks_exact(12).map(layer).collect();
-        let arch = std::str::from_utf8(from.rest())
-            .map_err(|_| damaged(format_args!("the architecture's name is not UTF-8")))?;
-        let (type_k, type_v, arch) = (ty(type_k)?, ty(type_v)?, arch.into());
-        Ok(Fingerprint { arch, n_embd, n_vocab, layers, type_k, type_v, hparams, weights })
-    }
-
-    /// An error that says what differs unless a state with this fingerprint fits a context with
-    /// the fingerprint `own`.
-    pub fn check(&self, own: &Fingerprint) -> Result<()> {
-        let differs = |what: &str, theirs: &dyn std::fmt::Display, ours: &dyn std::fmt::Display| {
-            Err(Error::InvalidArgument(format!(
-                "the state was saved from another model: its {what} is {theirs}, this one's {ours}; restore it \
-                 to a context over the model that it was saved from"
-            )))
-        };
-        if self.arch != own.arch {
-            return differs("architecture", &self.arch, &own.arch);
-        }
-        for (what, theirs, ours) in [
-            ("number of layers", self.layers.len(), own.layers.len()),
-            ("embedding length", self.n_embd as usize, own.n_embd as usize),
-            ("vocabulary size", self.n_vocab as usize, own.n_vocab as usize),
-        ] {
-            if theirs != ours {
-                return differs(what, &theirs, &ours);
-            }
-        }
-        for (il, (theirs, ours)) in self.layers.iter().zip(&own.layers).enumerate() {
-            let show = |l: &KvLayer| format!("{} of {} and {}", l.n_head_kv, l.head_dim_k, l.head_dim_v);
-            if theirs != ours {
-                return differs(
-                    &format!("number and size of heads in layer {il}"),
-                    &show(theirs),
-                    &show(ours),
-                );
-            }
-        }
-        for (name, theirs, ours) in [("type_k", self.type_k, own.type_k), ("type_v", self.type_v, own.type_v)]
-        {
-            if theirs != ours {
-                return Err(Error::InvalidArgument(format!(
-                    "the state was saved with {name} {}, this context has {}; make the context with {name} {} to \
-                     restore it",
-                    theirs.name(),
-                    ours.name(),
-                    theirs.name()
-                )));
-            }
-        }
-        if self.hparams != own.hparams || self.weights != own.weights {
-            let what = if self.hparams != own.hparams { "metadata" } else { "weights" };
-            return Err(Error::InvalidArgument(format!(
-                "the state was saved from a model of the same shape with other {what}; restore it to a context \
-                 over the model that it was saved from"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Bytes of the keys and values of one cell.
-    pub fn cell_bytes(&self) -> Result<usize> {
-        let mut sum = 0usize;
-        for l in &self.layers {
-            let rows = self.type_k.row_bytes(l.head_dim_k)?.checked_add(self.type_v.row_bytes(l.head_dim_v)?);
-            let bytes = rows.and_then(|b| b.checked_mul(l.n_head_kv));
-            let total = bytes.and_then(|b| sum.checked_add(b));
-            sum = total.ok_or_else(|| damaged(format_args!("the sizes of its heads overflow")))?;
-        }
-        Ok(sum)
-    }
 }
 
 fn damaged(why: std::fmt::Arguments<'_>) -> Error {
@@ -235,6 +110,10 @@ fn i32s(bytes: &[u8]) -> impl ExactSizeIterator<Item = i32> + '_ {
     bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
+fn f32s(bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> + '_ {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
 /// A state that has been read: its structure is sound. Borrows the bytes.
 pub struct Snapshot<'a> {
     /// What it holds.
@@ -245,6 +124,7 @@ pub struct Snapshot<'a> {
     cells: &'a [u8],
     outputs: &'a [u8],
     logits: &'a [u8],
+    embeddings: &'a [u8],
     /// Keys and values; see the module.
     pub kv: &'a [u8],
 }
@@ -312,15 +192,15 @@ impl<'a> Snapshot<'a> {
         r.take(8)?;
         let fingerprint = Fingerprint::decode(Reader(r.section(b"MODL")?))?;
         let (tokens, cells) = (r.section(b"TOKS")?, r.section(b"CELL")?);
-        let (outputs, logits) = match kind {
-            Kind::Context => (r.section(b"OUTS")?, r.section(b"LOGI")?),
-            Kind::Sequence => (&[][..], &[][..]),
+        let (outputs, logits, embeddings) = match kind {
+            Kind::Context => (r.section(b"OUTS")?, r.section(b"LOGI")?, r.section(b"EMBD")?),
+            Kind::Sequence => Default::default(),
         };
         let kv = r.section(b"KEYV")?;
         if !r.rest().is_empty() {
             return Err(damaged(format_args!("{} bytes follow its last section", r.rest().len())));
         }
-        let snapshot = Snapshot { kind, fingerprint, tokens, cells, outputs, logits, kv };
+        let snapshot = Snapshot { kind, fingerprint, tokens, cells, outputs, logits, embeddings, kv };
         snapshot.check_sizes()?;
         snapshot.check_cells()?;
         snapshot.check_outputs()?;
@@ -329,13 +209,9 @@ impl<'a> Snapshot<'a> {
 
     fn check_sizes(&self) -> Result<()> {
         let cell = self.cell_size();
-        let vocab_row = self.fingerprint.n_vocab as usize * 4;
-        for (what, bytes, unit) in [
-            ("tokens", self.tokens, 4),
-            ("cells", self.cells, cell),
-            ("outputs", self.outputs, 4),
-            ("logits", self.logits, vocab_row.max(1)),
-        ] {
+        for (what, bytes, unit) in
+            [("tokens", self.tokens, 4), ("cells", self.cells, cell), ("outputs", self.outputs, 4)]
+        {
             if !bytes.len().is_multiple_of(unit) {
                 return Err(damaged(format_args!("{} bytes are no whole number of {what}", bytes.len())));
             }
@@ -379,9 +255,13 @@ impl<'a> Snapshot<'a> {
                 r => return Err(damaged(format_args!("row {r} of its logits is where {next} should be"))),
             }
         }
-        let n_vocab = self.fingerprint.n_vocab as usize;
-        if !self.logits.is_empty() && self.logits.len() != next as usize * n_vocab * 4 {
-            return Err(damaged(format_args!("{} bytes of logits are not {next} rows", self.logits.len())));
+        for (what, bytes, row) in [
+            ("logits", self.logits, self.fingerprint.n_vocab),
+            ("embeddings", self.embeddings, self.fingerprint.n_embd),
+        ] {
+            if !bytes.is_empty() && bytes.len() as u64 != u64::from(row) * 4 * next as u64 {
+                return Err(damaged(format_args!("{} bytes of {what} are not {next} rows", bytes.len())));
+            }
         }
         Ok(())
     }
@@ -407,7 +287,12 @@ impl<'a> Snapshot<'a> {
 
     /// The logits, row after row.
     pub fn logits(&self) -> impl ExactSizeIterator<Item = f32> + '_ {
-        self.logits.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        f32s(self.logits)
+    }
+
+    /// The embeddings, row after row.
+    pub fn embeddings(&self) -> impl ExactSizeIterator<Item = f32> + '_ {
+        f32s(self.embeddings)
     }
 
     fn cells(&self) -> impl Iterator<Item = SavedCell> + '_ {
@@ -524,13 +409,15 @@ pub struct Parts<'a> {
     pub rows: &'a [Option<u32>],
     /// The logits.
     pub logits: &'a [f32],
+    /// The embeddings.
+    pub embeddings: &'a [f32],
 }
 
 impl Parts<'_> {
     /// Bytes of the whole state, its sum included.
     pub fn size(&self) -> Result<usize> {
         let (outputs, n_sections) = match self.seq {
-            None => (4 * self.rows.len() + size_of_val(self.logits), 6),
+            None => (4 * self.rows.len() + size_of_val(self.logits) + size_of_val(self.embeddings), 7),
             Some(_) => (0, 4),
         };
         let head = HEADER + n_sections * SECTION + self.fingerprint.encode().len();
@@ -574,9 +461,11 @@ impl Parts<'_> {
             for row in self.rows {
                 out.put(&row.map_or(-1, |r| r as i32).to_le_bytes())?;
             }
-            out.section(b"LOGI", size_of_val(self.logits))?;
-            for x in self.logits {
-                out.put(&x.to_le_bytes())?;
+            for (tag, row) in [(b"LOGI", self.logits), (b"EMBD", self.embeddings)] {
+                out.section(tag, size_of_val(row))?;
+                for x in row {
+                    out.put(&x.to_le_bytes())?;
+                }
             }
         }
         out.section(b"KEYV", n * self.fingerprint.cell_bytes()?)?;

@@ -166,7 +166,7 @@ impl Hparams {
             rope: rope(&keys, head_dim_k, n_ctx_train)?,
             longrope: file.str(&keys.key("rope.scaling.type"))? == Some("longrope"),
             experts,
-            pooling: Pooling::from_number(file.u32(&keys.key("pooling_type"))?.unwrap_or(0).into())?,
+            pooling: pooling(&keys)?,
             n_vocab: vocab_rows(file)?,
         })
     }
@@ -204,6 +204,12 @@ fn experts(keys: &Keys<'_>, n_layer: usize) -> Result<Option<Experts>> {
         scale => scale,
     };
     Ok(Some(Experts { n_expert, n_used, n_ff, weights_scale }))
+}
+
+fn pooling(keys: &Keys<'_>) -> Result<Pooling> {
+    let key = keys.key("pooling_type");
+    let number = keys.file.u32(&key)?.unwrap_or(0);
+    Pooling::from_number(number.into()).map_err(|e| Error::Unsupported(format!("{key}: {e}")))
 }
 
 fn vocab_rows(file: &File) -> Result<usize> {

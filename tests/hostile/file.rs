@@ -223,6 +223,7 @@ pub const N_FF: u64 = 64;
 pub const N_HEAD: u64 = 4;
 pub const N_HEAD_KV: u64 = 2;
 pub const HEAD_DIM: u64 = 8;
+pub const N_EXPERT: u64 = 4;
 
 /// The SentencePiece vocabulary of `<unk>`, `<s>`, `</s>` and the 256 bytes.
 pub fn spm(parts: Parts) -> Parts {
@@ -269,45 +270,104 @@ pub fn bpe(parts: Parts) -> Parts {
 
 /// A model of one layer that loads and computes. `arch` is one of [`ARCHS`].
 pub fn model(arch: &str) -> Parts {
-    let key = |name: &str| format!("{arch}.{name}");
-    let mut p = Parts::new()
-        .str("general.architecture", arch)
-        .u32(&key("context_length"), 64)
-        .u32(&key("embedding_length"), N_EMBD as u32)
-        .u32(&key("block_count"), 1)
-        .u32(&key("feed_forward_length"), N_FF as u32)
-        .u32(&key("attention.head_count"), N_HEAD as u32)
-        .u32(&key("attention.head_count_kv"), N_HEAD_KV as u32)
-        .u32(&key("attention.key_length"), HEAD_DIM as u32)
-        .u32(&key("attention.value_length"), HEAD_DIM as u32)
-        .u32(&key("rope.dimension_count"), HEAD_DIM as u32)
-        .f32(&key("rope.freq_base"), 10000.0)
-        .f32(&key("attention.layer_norm_rms_epsilon"), 1e-5);
-    p = if arch == "llama" { spm(p) } else { bpe(p) };
+    let (name, experts) = match arch {
+        "mixtral" => ("llama", true),
+        "qwen3moe" => ("qwen3moe", true),
+        name => (name, false),
+    };
+    let glm = matches!(name, "chatglm" | "glm4");
+    let key = |part: &str| format!("{name}.{part}");
+    let mut p = Parts::new().str("general.architecture", name);
+    for (part, n) in [
+        ("context_length", 64),
+        ("embedding_length", N_EMBD),
+        ("block_count", 1),
+        ("attention.head_count", N_HEAD),
+        ("attention.head_count_kv", N_HEAD_KV),
+        ("attention.key_length", HEAD_DIM),
+        ("attention.value_length", HEAD_DIM),
+        ("rope.dimension_count", HEAD_DIM),
+    ] {
+        p = p.u32(&key(part), n as u32);
+    }
+    p = p.f32(&key("rope.freq_base"), 10000.0).f32(&key("attention.layer_norm_rms_epsilon"), 1e-5);
+    p = if experts {
+        p.u32(&key("expert_count"), N_EXPERT as u32)
+            .u32(&key("expert_used_count"), 2)
+            .u32(&key("expert_feed_forward_length"), N_FF as u32)
+    } else {
+        p.u32(&key("feed_forward_length"), N_FF as u32)
+    };
+    p = if name == "llama" { spm(p) } else { bpe(p) };
+
     let (q, kv) = (N_HEAD * HEAD_DIM, N_HEAD_KV * HEAD_DIM);
     let mut tensors: Vec<(&str, Vec<u64>)> = vec![
         ("token_embd.weight", vec![N_EMBD, N_VOCAB]),
         ("output_norm.weight", vec![N_EMBD]),
         ("output.weight", vec![N_EMBD, N_VOCAB]),
         ("blk.0.attn_norm.weight", vec![N_EMBD]),
-        ("blk.0.attn_q.weight", vec![N_EMBD, q]),
-        ("blk.0.attn_k.weight", vec![N_EMBD, kv]),
-        ("blk.0.attn_v.weight", vec![N_EMBD, kv]),
         ("blk.0.attn_output.weight", vec![q, N_EMBD]),
         ("blk.0.ffn_norm.weight", vec![N_EMBD]),
-        ("blk.0.ffn_gate.weight", vec![N_EMBD, N_FF]),
-        ("blk.0.ffn_up.weight", vec![N_EMBD, N_FF]),
-        ("blk.0.ffn_down.weight", vec![N_FF, N_EMBD]),
     ];
-    if arch == "qwen2" {
-        tensors.extend([
+    tensors.extend(match name {
+        "chatglm" => {
+            vec![
+                ("blk.0.attn_qkv.weight", vec![N_EMBD, q + 2 * kv]),
+                ("blk.0.attn_qkv.bias", vec![q + 2 * kv]),
+            ]
+        }
+        _ => vec![
+            ("blk.0.attn_q.weight", vec![N_EMBD, q]),
+            ("blk.0.attn_k.weight", vec![N_EMBD, kv]),
+            ("blk.0.attn_v.weight", vec![N_EMBD, kv]),
+        ],
+    });
+    tensors.extend(match name {
+        "qwen2" => vec![
             ("blk.0.attn_q.bias", vec![q]),
             ("blk.0.attn_k.bias", vec![kv]),
             ("blk.0.attn_v.bias", vec![kv]),
-        ]);
-    }
+        ],
+        "qwen3" | "qwen3moe" => {
+            vec![("blk.0.attn_q_norm.weight", vec![HEAD_DIM]), ("blk.0.attn_k_norm.weight", vec![HEAD_DIM])]
+        }
+        "glm4" => vec![
+            ("blk.0.post_attention_norm.weight", vec![N_EMBD]),
+            ("blk.0.post_ffw_norm.weight", vec![N_EMBD]),
+        ],
+        _ => vec![],
+    });
+    tensors.extend(match () {
+        () if experts => vec![
+            ("blk.0.ffn_gate_inp.weight", vec![N_EMBD, N_EXPERT]),
+            ("blk.0.ffn_gate_exps.weight", vec![N_EMBD, N_FF, N_EXPERT]),
+            ("blk.0.ffn_up_exps.weight", vec![N_EMBD, N_FF, N_EXPERT]),
+            ("blk.0.ffn_down_exps.weight", vec![N_FF, N_EMBD, N_EXPERT]),
+        ],
+        () if glm => {
+            vec![
+                ("blk.0.ffn_up.weight", vec![N_EMBD, 2 * N_FF]),
+                ("blk.0.ffn_down.weight", vec![N_FF, N_EMBD]),
+            ]
+        }
+        () => vec![
+            ("blk.0.ffn_gate.weight", vec![N_EMBD, N_FF]),
+            ("blk.0.ffn_up.weight", vec![N_EMBD, N_FF]),
+            ("blk.0.ffn_down.weight", vec![N_FF, N_EMBD]),
+        ],
+    });
     tensors.into_iter().fold(p, |p, (name, dims)| p.tensor(name, &dims, GgmlType::F32))
 }
 
-/// The architectures of [`model`].
-pub const ARCHS: &[&str] = &["llama", "qwen2"];
+/// The architectures of [`model`], and Mixtral, which is `llama` with experts.
+pub const ARCHS: &[&str] = &["llama", "qwen2", "qwen3", "chatglm", "glm4", "qwen3moe", "mixtral"];
+
+/// What `general.architecture` calls one of [`ARCHS`].
+pub fn prefix(arch: &str) -> &str {
+    if arch == "mixtral" { "llama" } else { arch }
+}
+
+/// Whether one of [`ARCHS`] has experts.
+pub fn has_experts(arch: &str) -> bool {
+    matches!(arch, "qwen3moe" | "mixtral")
+}

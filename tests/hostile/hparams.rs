@@ -3,22 +3,40 @@
 use crate::file::{self, ARCHS, model};
 use crate::{Case, case};
 
-/// Integers of `{arch}.`: the key, and what a value that is a size but not this model's leads to.
-const SIZES: &[(&str, &str)] = &[
-    ("context_length", ""),
-    ("embedding_length", "token_embd.weight|rope.dimension_count"),
-    ("block_count", "blk.1."),
-    ("feed_forward_length", "ffn_"),
-    ("attention.head_count", "attn_q|head"),
-    ("attention.head_count_kv", "attn_k|head"),
-    ("attention.key_length", "attn_q|rope.dimension_count"),
-    ("attention.value_length", "attn_v"),
-    ("rope.dimension_count", "rope.dimension_count"),
-];
+/// Integers of `{arch}.`: the key, and what a value that is a size but not this model's leads to, if that
+/// is wrong.
+fn sizes(arch: &str) -> Vec<(&'static str, &'static str)> {
+    let mut sizes = vec![
+        ("context_length", ""),
+        ("embedding_length", "token_embd.weight|rope.dimension_count"),
+        ("block_count", "blk.1."),
+        ("attention.head_count", "attn_q|head"),
+        ("attention.head_count_kv", "attn_k|attn_qkv|head"),
+        ("attention.key_length", "attn_q|rope.dimension_count"),
+        ("attention.value_length", "attn_v|attn_qkv"),
+        ("rope.dimension_count", "rope.dimension_count"),
+    ];
+    sizes.extend(match file::has_experts(arch) {
+        false => vec![("feed_forward_length", "ffn_")],
+        true => vec![
+            ("expert_count", "ffn_gate_inp"),
+            ("expert_used_count", ""),
+            ("expert_feed_forward_length", "_exps"),
+        ],
+    });
+    sizes
+}
 
 /// Those that a file must have.
-const NEEDED: &[&str] =
-    &["context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count"];
+fn needed(arch: &str) -> Vec<&'static str> {
+    let mut needed = vec!["context_length", "embedding_length", "block_count", "attention.head_count"];
+    needed.extend(match arch {
+        "qwen3moe" => vec!["expert_count", "expert_used_count"],
+        "mixtral" => vec!["expert_used_count"],
+        _ => vec!["feed_forward_length"],
+    });
+    needed
+}
 
 const FLOATS: &[&str] = &[
     "attention.layer_norm_rms_epsilon",
@@ -31,17 +49,23 @@ const FLOATS: &[&str] = &[
 
 pub fn cases(arch: &str) -> Vec<Case> {
     let mut cases = Vec::new();
-    for name in NEEDED {
-        let key = format!("{arch}.{name}");
-        cases.push(case(format!("{key} missing"), &[&key], model(arch).without(&key).bytes()));
+    let prefix = file::prefix(arch);
+    for name in needed(arch) {
+        let key = format!("{prefix}.{name}");
+        // Without experts there would have to be a dense network.
+        let want = if name == "expert_count" { "feed_forward_length" } else { name };
+        cases.push(case(format!("{arch}: {key} missing"), &[want], model(arch).without(&key).bytes()));
     }
-    for (name, mismatch) in SIZES {
-        let key = format!("{arch}.{name}");
+    for (name, mismatch) in sizes(arch) {
+        let key = format!("{prefix}.{name}");
         let absurd = format!("{key}|{mismatch}");
         let want = [absurd.trim_end_matches('|')];
-        for (what, value) in [("zero", 0), ("2^24+1", (1 << 24) + 1), ("2^31", 1 << 31), ("2^32-1", u32::MAX)]
+        // No experts at all is what zero of them means; for some architectures that is wrong.
+        let zero = if name == "expert_count" { (1 << 24) - 1 } else { 0 };
+        for (what, value) in
+            [("zero", zero), ("2^24+1", (1 << 24) + 1), ("2^31", 1 << 31), ("2^32-1", u32::MAX)]
         {
-            cases.push(case(format!("{key} {what}"), &want, model(arch).u32(&key, value).bytes()));
+            cases.push(case(format!("{arch}: {key} {what}"), &want, model(arch).u32(&key, value).bytes()));
         }
         for (what, ty, value) in [
             ("-1", file::I32, (-1i32).to_le_bytes().to_vec()),
@@ -54,28 +78,40 @@ pub fn cases(arch: &str) -> Vec<Case> {
             ("an array of strings", file::ARRAY, file::strings(&["8"])),
             ("an array with zero", file::ARRAY, file::u32s(&[0])),
         ] {
-            cases.push(case(format!("{key} is {what}"), &[&key], model(arch).set(&key, ty, value).bytes()));
+            cases.push(case(
+                format!("{arch}: {key} is {what}"),
+                &[&key],
+                model(arch).set(&key, ty, value).bytes(),
+            ));
         }
         if !mismatch.is_empty() {
             for (what, value) in [("one too many", 1), ("seven too many", 7)] {
                 let old = model(arch).entries.into_iter().find(|e| e.key == key.as_bytes()).unwrap().value;
                 let old = u32::from_le_bytes(old.try_into().unwrap());
                 let bytes = model(arch).u32(&key, old + value).bytes();
-                cases.push(case(format!("{key} {what}"), &[mismatch], bytes));
+                cases.push(case(format!("{arch}: {key} {what}"), &[mismatch], bytes));
             }
         }
     }
     for name in FLOATS {
-        let key = format!("{arch}.{name}");
+        let key = format!("{prefix}.{name}");
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0] {
-            cases.push(case(format!("{key} is {value}"), &[&key], model(arch).f32(&key, value).bytes()));
+            cases.push(case(
+                format!("{arch}: {key} is {value}"),
+                &[&key],
+                model(arch).f32(&key, value).bytes(),
+            ));
         }
         for (what, ty, value) in [
             ("an integer", file::U32, vec![1, 0, 0, 0]),
             ("a string", file::STR, file::string("1.0")),
             ("an array", file::ARRAY, file::f32s(&[1.0])),
         ] {
-            cases.push(case(format!("{key} is {what}"), &[&key], model(arch).set(&key, ty, value).bytes()));
+            cases.push(case(
+                format!("{arch}: {key} is {what}"),
+                &[&key],
+                model(arch).set(&key, ty, value).bytes(),
+            ));
         }
     }
     cases.push(case(
@@ -83,21 +119,61 @@ pub fn cases(arch: &str) -> Vec<Case> {
         &["general.type"],
         model(arch).u32("general.type", 1).bytes(),
     ));
-    let scaling = format!("{arch}.rope.scaling.type");
+    let scaling = format!("{prefix}.rope.scaling.type");
     for kind in ["", "linear ", "dynamic", "LINEAR"] {
-        cases.push(case(format!("{scaling} {kind:?}"), &[&scaling], model(arch).str(&scaling, kind).bytes()));
+        cases.push(case(
+            format!("{arch}: {scaling} {kind:?}"),
+            &[&scaling],
+            model(arch).str(&scaling, kind).bytes(),
+        ));
     }
-    cases.push(case(format!("{scaling} of a number"), &[&scaling], model(arch).u32(&scaling, 1).bytes()));
+    cases.push(case(
+        format!("{arch}: {scaling} of a number"),
+        &[&scaling],
+        model(arch).u32(&scaling, 1).bytes(),
+    ));
     for base in [0.0, 0.5, 1.0] {
-        let key = format!("{arch}.rope.freq_base");
-        cases.push(case(format!("{key} {base}"), &[&key], model(arch).f32(&key, base).bytes()));
+        let key = format!("{prefix}.rope.freq_base");
+        cases.push(case(format!("{arch}: {key} {base}"), &[&key], model(arch).f32(&key, base).bytes()));
     }
-    let orig = format!("{arch}.rope.scaling.original_context_length");
-    cases.push(case(format!("{orig} 0"), &[&orig], model(arch).u32(&orig, 0).bytes()));
+    let orig = format!("{prefix}.rope.scaling.original_context_length");
+    cases.push(case(format!("{arch}: {orig} 0"), &[&orig], model(arch).u32(&orig, 0).bytes()));
+    for (what, ty, value) in [
+        ("4", file::U32, 4u32.to_le_bytes().to_vec()),
+        ("2^32-1", file::U32, u32::MAX.to_le_bytes().to_vec()),
+        ("-1", file::I32, (-1i32).to_le_bytes().to_vec()),
+        ("a string", file::STR, file::string("mean")),
+    ] {
+        let key = format!("{prefix}.pooling_type");
+        let bytes = model(arch).set(&key, ty, value).bytes();
+        cases.push(case(format!("{arch}: {key} {what}"), &["pooling_type"], bytes));
+    }
+    let sections = format!("{prefix}.rope.dimension_sections");
+    let bytes = model(arch).set(&sections, file::ARRAY, file::u32s(&[2, 2, 2, 2])).bytes();
+    cases.push(case(format!("{arch}: {sections}"), &[&sections], bytes));
+    let bytes = model(arch).str(&scaling, "longrope").bytes();
+    cases.push(case(format!("{arch}: longrope without factors"), &["rope_factors_short.weight"], bytes));
+    let nextn = format!("{prefix}.nextn_predict_layers");
+    cases.push(case(format!("{arch}: {nextn}"), &[&nextn], model(arch).u32(&nextn, u32::MAX).bytes()));
+    if file::has_experts(arch) {
+        let key = |name: &str| format!("{prefix}.{name}");
+        for (name, value) in [("expert_count", 1025), ("expert_used_count", 5), ("expert_group_count", 2)] {
+            let bytes = model(arch).u32(&key(name), value).bytes();
+            cases.push(case(format!("{arch}: {name} {value}"), &[&key(name)], bytes));
+        }
+        for value in [f32::NAN, f32::INFINITY, -1.0] {
+            let name = "expert_weights_scale";
+            let bytes = model(arch).f32(&key(name), value).bytes();
+            cases.push(case(format!("{arch}: {name} {value}"), &[&key(name)], bytes));
+        }
+        let none = model(arch).u32(&key("expert_count"), 0).bytes();
+        let want = "expert_count|ffn_gate.weight|feed_forward_length";
+        cases.push(case(format!("{arch}: no experts"), &[want], none));
+    }
     cases.push(case(
         format!("{arch} is another architecture's"),
         &["block_count|embedding_length|context_length"],
-        model(arch).str("general.architecture", if arch == "llama" { "qwen2" } else { "llama" }).bytes(),
+        model(arch).str("general.architecture", if prefix == "llama" { "qwen2" } else { "llama" }).bytes(),
     ));
     if arch == ARCHS[0] {
         cases.extend(files_that_are_no_models());
@@ -148,7 +224,7 @@ fn files_that_are_no_models() -> Vec<Case> {
 pub fn allowed() -> Vec<(String, Vec<u8>)> {
     let mut odd = Vec::new();
     for arch in ARCHS {
-        let key = |name: &str| format!("{arch}.{name}");
+        let key = |name: &str| format!("{}.{name}", file::prefix(arch));
         odd.push(("eps 0", model(arch).f32(&key("attention.layer_norm_rms_epsilon"), 0.0)));
         odd.push(("eps huge", model(arch).f32(&key("attention.layer_norm_rms_epsilon"), f32::MAX)));
         odd.push(("base huge", model(arch).f32(&key("rope.freq_base"), f32::MAX)));
@@ -164,6 +240,17 @@ pub fn allowed() -> Vec<(String, Vec<u8>)> {
             odd.push(("beta fast", p.clone().f32(&key("rope.scaling.yarn_beta_fast"), beta)));
             odd.push(("beta slow", p.clone().f32(&key("rope.scaling.yarn_beta_slow"), beta)));
             odd.push(("attn factor", p.f32(&key("rope.scaling.attn_factor"), beta)));
+        }
+        for value in [f32::NAN, f32::INFINITY, f32::MAX, f32::MIN_POSITIVE / 2.0, 0.0] {
+            odd.push((
+                "weights",
+                model(arch).with(|p| {
+                    let fill = |data: &mut Vec<u8>| {
+                        data.chunks_exact_mut(4).for_each(|c| c.copy_from_slice(&value.to_le_bytes()))
+                    };
+                    p.tensors.iter_mut().for_each(|t| fill(&mut t.data));
+                }),
+            ));
         }
         odd.push(("context of 1", model(arch).u32(&key("context_length"), 1)));
         odd.push(("context of 2^24", model(arch).u32(&key("context_length"), 1 << 24)));

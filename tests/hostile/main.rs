@@ -11,6 +11,7 @@ mod alloc;
 mod container;
 mod file;
 mod hparams;
+mod state;
 mod vocab;
 mod weights;
 
@@ -96,6 +97,12 @@ fn refused(cases: Vec<Case>) -> BTreeSet<String> {
 /// Loads what is odd but allowed, and computes with it.
 fn computes(name: &str, bytes: Vec<u8>) {
     let model = load(bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let text = "Hello, wörld \u{1f980}\0\u{300}  abc".as_bytes();
+    for (special, parse) in [(false, false), (true, true)] {
+        for token in model.vocab().tokenize(text, special, parse).unwrap_or_default() {
+            assert!((token as usize) < model.vocab().n_tokens(), "{name}: token {token}");
+        }
+    }
     let params = ContextParams { n_ctx: 64, n_threads: 1, n_threads_batch: 1, ..Default::default() };
     let mut context = Context::new(Arc::new(model), params).unwrap_or_else(|e| panic!("{name}: {e}"));
     let mut batch = Batch::new(4, 1).unwrap();

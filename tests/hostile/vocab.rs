@@ -94,6 +94,7 @@ pub fn cases() -> Vec<Case> {
             add(&format!("{name} 2"), &[&k, "boolean is 2"], p().set(&k, file::BOOL, [2]));
         }
     }
+    cases.extend(normalized());
     let merges = key("merges");
     let p = || model("qwen2");
     let mut add = |name: &str, want: &[&str], p: Parts| {
@@ -127,11 +128,73 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
+/// WordPiece, and Unigram with its table of replacements.
+fn normalized() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let map = key("precompiled_charsmap");
+    let bytes = |bytes: &[u8]| file::array(file::U8, bytes.len() as u64, bytes);
+    let t5 = || model("llama").str(&key("model"), "t5").set(&map, ARRAY, bytes(&[4, 0, 0, 0, 0, 0, 0, 0, 0]));
+    let mut add = |name: &str, want: &[&str], p: Parts| {
+        cases.push(case(format!("replacements: {name}"), want, p.bytes()));
+    };
+    for n in 0..4 {
+        add(&format!("{n} bytes"), &[&map], t5().set(&map, ARRAY, bytes(&vec![0; n])));
+    }
+    for (name, table) in [
+        ("an array of 2^32-1 bytes", &[255, 255, 255, 255, 0, 0][..]),
+        ("an array one byte too long", &[3, 0, 0, 0, 0, 0]),
+        ("no end", &[0, 0, 0, 0, b'a']),
+        ("nothing behind the array", &[4, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
+        add(name, &[&map], t5().set(&map, ARRAY, bytes(table)));
+    }
+    add("a string", &[&map], t5().str(&map, "abc"));
+    add("numbers", &[&map], t5().set(&map, ARRAY, file::u32s(&[4, 0])));
+    add("strings", &[&map], t5().set(&map, ARRAY, file::strings(&["a"])));
+    let spaces = key("remove_extra_whitespaces");
+    add("spaces of a number", &[&spaces], t5().u32(&spaces, 1));
+    let bert = || model("llama").str(&key("model"), "bert");
+    for name in ["normalizer.lowercase", "normalizer.strip_accents"] {
+        add(name, &[name], bert().u32(&key(name), 1));
+    }
+    for kind in ["bert", "t5", "gemma4"] {
+        let p = || model("llama").str(&key("model"), kind);
+        add(&format!("{kind} without tokens"), &[&key("tokens")], p().without(&key("tokens")));
+        add(
+            &format!("{kind} with a token twice"),
+            &["same text"],
+            p().set(&key("tokens"), ARRAY, file::strings(&vec!["a"; 259])),
+        );
+        add(
+            &format!("{kind} with few scores"),
+            &[&key("scores")],
+            p().set(&key("scores"), ARRAY, file::f32s(&[0.0])),
+        );
+    }
+    cases
+}
+
 /// What is odd but does no harm.
 pub fn allowed() -> Vec<(String, Vec<u8>)> {
     let scores = key("scores");
     let types = key("token_type");
+    let table = |nodes: &[u32]| {
+        let mut bytes = (nodes.len() as u32 * 4).to_le_bytes().to_vec();
+        bytes.extend(nodes.iter().flat_map(|n| n.to_le_bytes()));
+        bytes.extend(b"x\0");
+        file::array(file::U8, bytes.len() as u64, &bytes)
+    };
+    let t5 = |nodes: &[u32]| {
+        model("llama").str(&key("model"), "t5").set(&key("precompiled_charsmap"), ARRAY, table(nodes))
+    };
     let mut odd = vec![
+        ("replacements that lead in circles", t5(&[0; 300])),
+        ("replacements that lead out of the table", t5(&[u32::MAX; 300])),
+        (
+            "replacements that end everywhere",
+            t5(&std::array::from_fn::<u32, 300, _>(|i| i as u32 & 0xff | 0x100)),
+        ),
+        ("words of bytes", model("llama").str(&key("model"), "bert")),
         ("scores that are no numbers", model("llama").set(&scores, ARRAY, file::f32s(&[f32::NAN; 259]))),
         ("scores without end", model("llama").set(&scores, ARRAY, file::f32s(&[f32::INFINITY; 259]))),
         ("types that nobody knows", model("llama").set(&types, ARRAY, file::i32s(&[i32::MIN; 259]))),

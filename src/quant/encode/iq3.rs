@@ -24,7 +24,8 @@ fn part(lattice: &Lattice<4>, how: &Fit, x: &[f32; 32], weights: &[f32; 32], eve
     });
     let peak = largest(&magnitudes);
     // IQ3_XXS takes small sub-blocks for zero, IQ3_S only those that are.
-    if if even { peak < 1e-8 } else { peak == 0.0 } {
+    let is_zero = if even { peak < 1e-8 } else { peak == 0.0 };
+    if is_zero {
         return Part { scale: 0.0, points: [0; 8], signs: [0; 4] };
     }
     let (scale, levels) = fit(lattice, how, &magnitudes, weights, peak, peak / 15.0);

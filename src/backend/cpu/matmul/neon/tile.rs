@@ -3,14 +3,15 @@
 //!
 //! A tile covers `PANEL` values of k. For each 32 of them it holds eight steps of four k, each
 //! step being two vectors (rows 0..4, rows 4..8) whose 32-bit lanes are a row's four quants, and
-//! then two pairs of f32 vectors: the scales, and the minima or the second halves' scales. A sum
-//! holds 4 rows of one column; nothing is ever added across lanes.
+//! then four pairs of f32 vectors: the scales of both halves, and their minima. A sum holds 4 rows
+//! of one column; nothing is ever added across lanes.
 
 use std::arch::aarch64::*;
+use std::mem::MaybeUninit;
 
 use super::super::Job;
-use super::super::act::{self, BLOCK, Columns, GROUP, GROUP_BYTES, S};
-use super::{Dot, Quant, eight};
+use super::super::act::{self, B16, BLOCK, Columns, GROUP, GROUP_BYTES, S};
+use super::{Dot, Group, Kernel};
 
 /// Rows of a tile.
 const ROWS: usize = 8;
@@ -18,16 +19,17 @@ const ROWS: usize = 8;
 const PANEL: usize = 1024;
 /// The most columns of one pass: 2 x 4 integer and 2 x 4 float sums leave registers for operands.
 const COLS: usize = 4;
-/// Bytes of the quants of 32 k, and of them with scales.
-const QUANTS: usize = ROWS * BLOCK;
-const STEP: usize = QUANTS + 4 * 16;
+/// Bytes of the quants of 32 k, and where their scales and minima begin and end.
+const SCALES: usize = ROWS * BLOCK;
+const MINIMA: usize = SCALES + 2 * ROWS * 4;
+const STEP: usize = MINIMA + 2 * ROWS * 4;
 /// Bytes of a tile.
 pub(in super::super) const SCRATCH: usize = PANEL / BLOCK * STEP;
 
 /// # Safety
 /// As [`super::matmul`]; the machine has `D`.
-pub(super) unsafe fn rows<Q: Quant, D: Dot>(job: &Job) {
-    let group_bytes = GROUP / Q::BLOCK_LEN * Q::BLOCK_BYTES;
+pub(super) unsafe fn rows<D: Dot, const HALF: bool, const MIN: bool>(kernel: &Kernel, job: &Job) {
+    let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
     for r in (0..job.rows).step_by(ROWS) {
         let live = ROWS.min(job.rows - r);
         let mut k0 = 0;
@@ -37,15 +39,15 @@ pub(super) unsafe fn rows<Q: Quant, D: Dot>(job: &Job) {
             // the scratch, the columns inside activations and dst.
             unsafe {
                 let w = job.w.add(r * job.w_stride + k0 / GROUP * group_bytes);
-                pack::<Q>(job, w, live, len);
+                pack::<HALF, MIN>(kernel, job, w, live, len);
                 let mut t = 0;
                 while t < job.n {
                     let c = COLS.min(job.n - t);
                     match c {
-                        1 => columns::<Q, D, 1>(job, r, live, t, k0, len),
-                        2 => columns::<Q, D, 2>(job, r, live, t, k0, len),
-                        3 => columns::<Q, D, 3>(job, r, live, t, k0, len),
-                        _ => columns::<Q, D, 4>(job, r, live, t, k0, len),
+                        1 => columns::<D, HALF, MIN, 1>(job, r, live, t, k0, len),
+                        2 => columns::<D, HALF, MIN, 2>(job, r, live, t, k0, len),
+                        3 => columns::<D, HALF, MIN, 3>(job, r, live, t, k0, len),
+                        _ => columns::<D, HALF, MIN, 4>(job, r, live, t, k0, len),
                     }
                     t += c;
                 }
@@ -56,40 +58,48 @@ pub(super) unsafe fn rows<Q: Quant, D: Dot>(job: &Job) {
 }
 
 /// Unpacks `len` values of `live` rows at `w` into the tile. Rows beyond repeat the last one.
-unsafe fn pack<Q: Quant>(job: &Job, w: *const u8, live: usize, len: usize) {
-    let group_blocks = GROUP / Q::BLOCK_LEN;
-    // SAFETY: groups stay within the rows; the tile is the scratch. A last group that is not whole
-    // writes only steps of its live blocks.
-    unsafe {
-        for g in 0..len.div_ceil(GROUP) {
-            let steps = (GROUP / BLOCK).min(len / BLOCK - g * (GROUP / BLOCK));
-            let last = steps * BLOCK / Q::BLOCK_LEN - 1;
-            let tile = job.scratch.add(g * (GROUP / BLOCK) * STEP);
-            for half in 0..2 {
-                let p: [*const u8; 4] = std::array::from_fn(|i| {
+unsafe fn pack<const HALF: bool, const MIN: bool>(
+    kernel: &Kernel,
+    job: &Job,
+    w: *const u8,
+    live: usize,
+    len: usize,
+) {
+    let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
+    let mut groups = [const { MaybeUninit::<Group>::uninit() }; 4];
+    for g in 0..len.div_ceil(GROUP) {
+        let steps = (GROUP / BLOCK).min(len / BLOCK - g * (GROUP / BLOCK));
+        let last = steps * BLOCK / kernel.block_len - 1;
+        for half in 0..2 {
+            // SAFETY: groups stay within the rows; the tile is the scratch. A last group that is
+            // not whole writes only steps of its live blocks.
+            unsafe {
+                let tile = job.scratch.add(g * (GROUP / BLOCK) * STEP + half * 16);
+                for (i, group) in groups.iter_mut().enumerate() {
                     let row = (half * 4 + i).min(live - 1);
-                    w.add(row * job.w_stride + g * group_blocks * Q::BLOCK_BYTES)
-                });
-                let tile = tile.add(half * 16);
-                eight!(b => {
-                    if b < steps {
-                        let q = p.map(|p| Q::quants(p, last, b));
-                        for h in 0..2 {
-                            let q = transposed(q.map(|q| vreinterpretq_s32_s8(q[h])));
-                            for (i, v) in q.into_iter().enumerate() {
-                                vst1q_s32(tile.add(b * STEP + (4 * h + i) * 32).cast(), v);
-                            }
+                    (kernel.unpack)(w.add(row * job.w_stride + g * group_bytes), last, group.as_mut_ptr());
+                }
+                let groups: [&Group; 4] = std::array::from_fn(|i| groups[i].assume_init_ref());
+                for b in 0..steps {
+                    for h in 0..2 {
+                        let q = transposed(groups.map(|g| vreinterpretq_s32_s8(g.w[b][h])));
+                        for (i, v) in q.into_iter().enumerate() {
+                            vst1q_s32(tile.add(b * STEP + (4 * h + i) * 32).cast(), v);
                         }
                     }
-                });
-                let s = p.map(|p| Q::scales(p, last));
-                for i in 0..if Q::HALF || Q::MINIMA { 4 } else { 2 } {
-                    let s = transposed(s.map(|s| vreinterpretq_s32_f32(s[i])));
-                    for (j, v) in s.into_iter().enumerate() {
+                }
+                for i in 0..if HALF { 4 } else { 2 } {
+                    let s = transposed(groups.map(|g| vreinterpretq_s32_f32(g.scales.s[i])));
+                    let m = transposed(groups.map(|g| vreinterpretq_s32_f32(g.scales.m[i])));
+                    for j in 0..4 {
                         let at = 4 * i + j;
-                        let (b, second) = if Q::HALF { (at / 2, at % 2) } else { (at % 8, at / 8) };
+                        let (b, second) = if HALF { (at / 2, at % 2) } else { (at, 0) };
                         if b < steps {
-                            vst1q_s32(tile.add(b * STEP + QUANTS + second * 32).cast(), v);
+                            let to = tile.add(b * STEP + second * 32);
+                            vst1q_s32(to.add(SCALES).cast(), s[j]);
+                            if MIN {
+                                vst1q_s32(to.add(MINIMA).cast(), m[j]);
+                            }
                         }
                     }
                 }
@@ -110,7 +120,7 @@ unsafe fn transposed(x: [int32x4_t; 4]) -> [int32x4_t; 4] {
 }
 
 /// `C` columns from `t` on, times the tile.
-unsafe fn columns<Q: Quant, D: Dot, const C: usize>(
+unsafe fn columns<D: Dot, const HALF: bool, const MIN: bool, const C: usize>(
     job: &Job,
     r: usize,
     live: usize,
@@ -129,21 +139,30 @@ unsafe fn columns<Q: Quant, D: Dot, const C: usize>(
         while left > 0 {
             let blocks = left.min(GROUP / BLOCK);
             for b in 0..blocks {
-                let (s, d) = (tile.add(QUANTS).cast::<f32>(), act::D + b * 4);
+                let s = tile.add(SCALES);
+                let d = act::D + b * 4;
                 let mut sum = [[vdupq_n_s32(0); 2]; C];
                 dots::<D, C>(&mut sum, tile, x, b * BLOCK);
-                if Q::HALF {
+                if HALF {
                     scale(&mut acc, &sum, s, x, d);
                     sum = [[vdupq_n_s32(0); 2]; C];
                 }
-                dots::<D, C>(&mut sum, tile.add(QUANTS / 2), x, b * BLOCK + 16);
-                scale(&mut acc, &sum, if Q::HALF { s.add(8) } else { s }, x, d);
-                if Q::MINIMA {
-                    let m = [vld1q_f32(s.add(8)), vld1q_f32(s.add(12))];
-                    for c in 0..C {
-                        let sum = x.float(c, S + b * 4);
-                        acc[c][0] = vfmsq_n_f32(acc[c][0], m[0], sum);
-                        acc[c][1] = vfmsq_n_f32(acc[c][1], m[1], sum);
+                dots::<D, C>(&mut sum, tile.add(SCALES / 2), x, b * BLOCK + 16);
+                scale(&mut acc, &sum, if HALF { s.add(32) } else { s }, x, d);
+                if MIN {
+                    for h in 0..if HALF { 2 } else { 1 } {
+                        let m = tile.add(MINIMA + 32 * h).cast();
+                        let m = [vld1q_f32(m), vld1q_f32(m.add(4))];
+                        for c in 0..C {
+                            let sum = if HALF {
+                                // Times -128, and such minima are over 128.
+                                x.float(c, d) * -(x.int(c, B16 + b * 8 + h * 4) as f32)
+                            } else {
+                                x.float(c, S + b * 4)
+                            };
+                            acc[c][0] = vfmsq_n_f32(acc[c][0], m[0], sum);
+                            acc[c][1] = vfmsq_n_f32(acc[c][1], m[1], sum);
+                        }
                     }
                 }
                 tile = tile.add(STEP);
@@ -209,12 +228,13 @@ unsafe fn step<D: Dot, const C: usize, const LANE: i32>(
 unsafe fn scale<const C: usize>(
     acc: &mut [[float32x4_t; 2]; C],
     sum: &[[int32x4_t; 2]; C],
-    s: *const f32,
+    s: *const u8,
     x: Columns,
     d: usize,
 ) {
     // SAFETY: two vectors at s, an f32 in each row.
     unsafe {
+        let s = s.cast();
         let s = [vld1q_f32(s), vld1q_f32(s.add(4))];
         for c in 0..C {
             let d = x.float(c, d);

@@ -5,13 +5,13 @@ use crate::backend::cpu::Isa;
 #[test]
 fn top_k_is_the_head_of_a_stable_sort() {
     let mut rng = Rng(20);
-    for (n, k) in [(1, 1), (2, 1), (3, 3), (8, 2), (32, 4), (128, 8), (128, 1), (257, 257)] {
+    for (n, k) in [(1i32, 1), (2, 1), (3, 3), (8, 2), (32, 4), (128, 8), (128, 1), (257, 257)] {
         for round in 0..50 {
             // Few distinct values, so that most are tied.
             let x: Vec<f32> = (0..n)
                 .map(|_| if round % 2 == 0 { rng.normal() } else { (rng.unit() * 4.0).floor() as f32 })
                 .collect();
-            let mut want: Vec<i32> = (0..n as i32).collect();
+            let mut want: Vec<i32> = (0..n).collect();
             want.sort_by(|&a, &b| x[b as usize].total_cmp(&x[a as usize]));
             let mut got = vec![-1; k];
             top_k(&x, &mut got);
