@@ -202,7 +202,7 @@ fn finish(
     }
     let eog = specials.end_of_generation(&mut tokens);
     let always_bos = matches!(&model, Model::Bpe(bpe) if bpe.pre().always_bos);
-    set_pieces(&mut tokens, matches!(&model, Model::Bpe(bpe) if bpe.pre().in_bytes))?;
+    set_pieces(&mut tokens, matches!(&model, Model::Bpe(bpe) if !bpe.pre().escape_spaces))?;
     set_stripping(file, &mut tokens)?;
     Ok(Vocab {
         n_tokens: tokens.len(),
