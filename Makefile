@@ -5,7 +5,7 @@ ROCMFORGE = target/release/rocmforge
 PEER ?= target/peer
 
 .DEFAULT_GOAL := help
-.PHONY: help story build test check parity bench bench-peer bench-kernels header peer install clean
+.PHONY: help story build test test-aarch64 check parity asan fuzz miri bench bench-peer bench-tokenizer bench-kernels header peer install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,12 +25,32 @@ test: check peer ## every test, the parity suite against the reference among the
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(CARGO) test --locked --workspace
 	$(CARGO) test --locked -p rocmforge --features fault-injection --test fault
 
+test-aarch64: ## the processor's own code on 64-bit Arm, emulated
+	tools/aarch64.sh
+
+asan: ## the tests of hostile input under AddressSanitizer
+	fuzz/run.sh test
+
+fuzz: ## look for inputs that break something, FUZZ_SECONDS (120) for each target
+	fuzz/run.sh fuzz
+
+# Neither SIMD nor files can run there: what is named is unsafe code on memory and threads, and what it
+# rests on.
+MIRI_TESTS = backend::cpu::memory backend::cpu::pool_tests graph kv tokenizer::merge
+
+miri: ## the unit tests of unsafe helpers under Miri, where that is installed
+	@if $(CARGO) +nightly miri --version >/dev/null 2>&1; then \
+		$(CARGO) +nightly miri test --locked -p rocmforge --lib -- $(MIRI_TESTS); \
+	else \
+		echo "ignored: Miri is not installed (rustup +nightly component add miri rust-src)"; \
+	fi
+
 peer: ## fetch the reference libllama (once)
 	tools/peer/fetch.sh $(PEER)
 
 parity: peer ## only the parity suites
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 \
-		$(CARGO) test --locked -p rocmforge --test parity --test parity_tokenizer
+		$(CARGO) test --locked -p rocmforge --test parity --test parity_tokenizer --test quantize
 
 bench: build ## speed of the demo model
 	$(ROCMFORGE) bench
@@ -38,7 +58,10 @@ bench: build ## speed of the demo model
 bench-peer: peer ## speed beside the reference, on models of real shapes
 	ROCMFORGE_PEER=$(abspath $(PEER)) $(CARGO) run --release --locked -p rocmforge-testkit --bin bench-peer
 
-bench-kernels: ## speed of single kernels against the machine's limits
+bench-tokenizer: peer ## tokenizing speed beside the reference, on all its vocabularies
+	ROCMFORGE_PEER=$(abspath $(PEER)) $(CARGO) run --release --locked -p rocmforge-testkit --bin bench-tokenizer
+
+bench-kernels: ## speed of single kernels and of sampling against the machine's limits
 	$(CARGO) bench --locked -p rocmforge
 
 header: ## write include/rocmforge.h anew from src/capi

@@ -79,6 +79,7 @@ fn fma_peak() -> f64 {
 }
 
 struct Layer {
+    ty: KvType,
     shape: AttnShape,
     q: Vec<f32>,
     k: Vec<u8>,
@@ -90,21 +91,34 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(n_head: usize, n_head_kv: usize, dim: usize, n_tokens: usize, n_kv: usize) -> Layer {
+    /// `sees` says of each cell, besides that it comes before the token, whether it is seen.
+    fn new(
+        ty: KvType,
+        (n_head, n_head_kv, dim): (usize, usize, usize),
+        n_tokens: usize,
+        n_kv: usize,
+        sees: impl Fn(usize) -> bool,
+    ) -> Layer {
         let scale = 1.0 / (dim as f32).sqrt();
         let shape = AttnShape { n_head, n_head_kv, head_dim_k: dim, head_dim_v: dim, n_cells: n_kv, scale };
         let words = n_kv.div_ceil(64);
         let mut mask = vec![0u64; n_tokens * words];
         for t in 0..n_tokens {
-            for c in 0..n_kv - n_tokens + t + 1 {
+            for c in (0..n_kv - n_tokens + t + 1).filter(|&c| sees(c)) {
                 mask[t * words + c / 64] |= 1 << (c % 64);
             }
         }
-        // Halves of about 1, varied.
-        let cache: Vec<u8> = (0..n_head_kv * n_kv * dim)
-            .flat_map(|i| (0x3800 + (i * 37 % 1024) as u16).to_le_bytes())
+        // Numbers of about 1, varied: any two bytes are one, but a block begins with a scale.
+        let rows = n_head_kv * n_kv;
+        let cache: Vec<u8> = (0..rows * ty.row_bytes(dim) / 2)
+            .flat_map(|i| {
+                let scale = ty == KvType::Q8_0 && i % 17 == 0;
+                let half = if scale { 0x2000 } else { 0x3800 + (i * 37 % 1024) as u16 };
+                half.to_le_bytes()
+            })
             .collect();
         Layer {
+            ty,
             shape,
             q: (0..n_tokens * n_head * dim).map(|i| (i % 17) as f32 * 0.1 - 0.8).collect(),
             k: cache.clone(),
@@ -120,8 +134,8 @@ impl Layer {
         let s = self.shape;
         let a = Attention {
             shape: s,
-            type_k: KvType::F16,
-            type_v: KvType::F16,
+            type_k: self.ty,
+            type_v: self.ty,
             q: self.q.as_ptr(),
             q_stride: s.n_head * s.head_dim_k,
             k: self.k.as_ptr(),
@@ -165,7 +179,7 @@ fn main() {
                     // Heads of two key heads are enough to measure; a micro-batch of 512.
                     let heads = 2 * n_head / n_head_kv;
                     let tokens = n.min(512);
-                    let mut layer = Layer::new(heads, 2, dim, tokens, n);
+                    let mut layer = Layer::new(KvType::F16, (heads, 2, dim), tokens, n, |_| true);
                     let seconds = time(|| layer.run(isa, tokens));
                     let seen = (tokens * (n - tokens) + tokens * (tokens + 1) / 2) as f64;
                     let flops = seen * (heads * dim * 4) as f64 / seconds;
@@ -176,17 +190,39 @@ fn main() {
                     );
                 }
             }
+            let heads = (n_head, n_head_kv, dim);
             if wanted("token") {
-                for n in [128, 1024, 16384] {
-                    let mut layer = Layer::new(n_head, n_head_kv, dim, 1, n);
-                    let seconds = time(|| layer.run(isa, 1));
-                    let bytes = (2 * n_head_kv * n * dim * 2) as f64;
-                    println!(
-                        "token  {isa:?} {model:10} {n:5} cells: {:6.1} GB/s, {:6.1} us ({:.1} MB)",
-                        bytes / seconds / 1e9,
-                        seconds * 1e6,
-                        bytes / 1e6
-                    );
+                for ty in [KvType::F16, KvType::Q8_0] {
+                    for n in [128, 1024, 16384] {
+                        let mut layer = Layer::new(ty, heads, 1, n, |_| true);
+                        let seconds = time(|| layer.run(isa, 1));
+                        let bytes = (2 * n_head_kv * n * ty.row_bytes(dim)) as f64;
+                        println!(
+                            "token  {isa:?} {model:10} {ty:?} {n:5} cells: {:6.1} GB/s, {:6.1} us ({:.1} MB)",
+                            bytes / seconds / 1e9,
+                            seconds * 1e6,
+                            bytes / 1e6
+                        );
+                    }
+                }
+            }
+            if wanted("sparse") {
+                // The same 2048 cells seen, in one run and among others.
+                for (n, what) in
+                    [(2048, "in one run"), (4096, "half"), (8192, "a quarter"), (16384, "an eighth")]
+                {
+                    let part = n / 2048;
+                    let scattered = |c: usize| (c * 2_654_435_761) % (part << 16) < 1 << 16;
+                    let layouts: [(&str, &dyn Fn(usize) -> bool); 3] = [
+                        ("every nth", &|c| c % part == 0),
+                        ("at random", &scattered),
+                        ("runs of 256", &|c| c / 256 % part == 0),
+                    ];
+                    for (layout, sees) in layouts {
+                        let mut layer = Layer::new(KvType::F16, heads, 1, n, sees);
+                        let seconds = time(|| layer.run(isa, 1));
+                        println!("sparse {isa:?} {model:10} {what:10} {layout:11}: {:6.1} us", seconds * 1e6);
+                    }
                 }
             }
         }

@@ -237,9 +237,17 @@ typedef enum rf_vocab_type {
      */
     RF_VOCAB_TYPE_SPM = 1,
     /**
-     * Byte-level byte pair encoding, by merge rank.
+     * Byte pair encoding, by merge rank.
      */
     RF_VOCAB_TYPE_BPE = 2,
+    /**
+     * WordPiece.
+     */
+    RF_VOCAB_TYPE_WPM = 3,
+    /**
+     * SentencePiece unigram, the best sum of scores.
+     */
+    RF_VOCAB_TYPE_UGM = 4,
 } rf_vocab_type;
 
 /**
@@ -542,6 +550,19 @@ typedef struct rf_context_params {
      * Type of the cached values: RF_TYPE_F16 (the default) or RF_TYPE_F32.
      */
     int32_t type_v;
+    /**
+     * How embeddings are pooled: an rf_pooling, or RF_POOLING_UNSPECIFIED (the default) for what the
+     * model's file says, which for most is not at all.
+     */
+    int32_t pooling;
+    /**
+     * Whether embeddings are wanted; see rf_set_embeddings(). Default false.
+     */
+    bool embeddings;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[3];
     /**
      * Takes log lines of this context; or NULL.
      */
@@ -850,6 +871,15 @@ enum rf_status rf_model_n_head(const struct rf_model *model, int32_t *n);
  * @return RF_STATUS_INVALID_ARGUMENT if only the vocabulary was loaded (vocab_only).
  */
 enum rf_status rf_model_n_head_kv(const struct rf_model *model, int32_t *n);
+
+/**
+ * The number of experts in each layer of a model; 0 for one without.
+ *
+ * @param model The model.
+ * @param n     Receives the number.
+ * @return RF_STATUS_INVALID_ARGUMENT if only the vocabulary was loaded (vocab_only).
+ */
+enum rf_status rf_model_n_expert(const struct rf_model *model, int32_t *n);
 
 /**
  * The number of tokens that a model gives logits for. Some models pad it: it is then more than
@@ -1710,6 +1740,69 @@ enum rf_status rf_context_last_error(const struct rf_context *context,
                                      char *buf,
                                      size_t size,
                                      size_t *len);
+
+/**
+ * Turns embeddings on or off for the decodes to come. Without pooling, every token whose logits are
+ * wanted has an embedding too. With pooling every token of a batch counts, there is one embedding
+ * per sequence and batch, and logits are not computed. Outputs of earlier decodes are gone.
+ *
+ * @param context    The context.
+ * @param embeddings Whether embeddings are wanted.
+ */
+enum rf_status rf_set_embeddings(struct rf_context *context, bool embeddings);
+
+/**
+ * How a context pools embeddings.
+ *
+ * @param context The context.
+ * @param pooling Receives an rf_pooling, never RF_POOLING_UNSPECIFIED.
+ */
+enum rf_status rf_pooling_type(const struct rf_context *context, int32_t *pooling);
+
+/**
+ * The embeddings of all tokens of the last decode whose logits were wanted, row after row in the
+ * order of the batch; each row has rf_model_n_embd() numbers. Only without pooling.
+ *
+ * @param context      The context.
+ * @param embeddings   Receives memory of the context, valid until the next rf_decode(),
+ *                     rf_set_embeddings() or rf_context_free().
+ * @param n_embeddings Receives how many numbers there are.
+ * @return RF_STATUS_INVALID_ARGUMENT if there are none.
+ */
+enum rf_status rf_get_embeddings(const struct rf_context *context,
+                                 const float **embeddings,
+                                 size_t *n_embeddings);
+
+/**
+ * The embedding of one token of the last decode. Only without pooling.
+ *
+ * @param context      The context.
+ * @param index        The token's place in the batch; or, if negative, counted from the last token
+ *                     whose logits were wanted: -1 is that one.
+ * @param embedding    Receives memory of the context, valid until the next rf_decode(),
+ *                     rf_set_embeddings() or rf_context_free().
+ * @param n_embd       Receives how many numbers there are: rf_model_n_embd().
+ * @return RF_STATUS_INVALID_ARGUMENT if there is none.
+ */
+enum rf_status rf_get_embeddings_ith(const struct rf_context *context,
+                                     int32_t index,
+                                     const float **embedding,
+                                     size_t *n_embd);
+
+/**
+ * The pooled embedding of the tokens that the last decode had of a sequence. Only with pooling.
+ *
+ * @param context   The context.
+ * @param seq_id    The sequence.
+ * @param embedding Receives memory of the context, valid until the next rf_decode(),
+ *                  rf_set_embeddings() or rf_context_free().
+ * @param n_embd    Receives how many numbers there are: rf_model_n_embd().
+ * @return RF_STATUS_INVALID_ARGUMENT if there is none.
+ */
+enum rf_status rf_get_embeddings_seq(const struct rf_context *context,
+                                     int32_t seq_id,
+                                     const float **embedding,
+                                     size_t *n_embd);
 
 /**
  * Empties the KV cache of a context.

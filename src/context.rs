@@ -1,5 +1,7 @@
 //! A context: the state of a conversation with a model, and [`Context::decode`], which runs it on.
 
+mod state;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,13 +9,17 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{AbortCheck, Inputs, KvLayer, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
 use crate::batch::Batch;
+use crate::embeddings::Embeddings;
 use crate::graph::{Graph, passes};
 use crate::kv::{Cells, MAX_SEQ, Pos, SeqId};
 use crate::log::{Log, info};
-use crate::model::arch::GraphSpec;
-use crate::model::{Compute, Model};
+use crate::model::arch::{GraphSpec, Wanted};
+use crate::model::{Compute, Hparams, Model, Pooling};
 use crate::quant::GgmlType;
 use crate::{Error, Result, counters};
+
+/// The types that keys and values can be cached as.
+pub const KV_TYPES: [GgmlType; 4] = [GgmlType::F32, GgmlType::F16, GgmlType::BF16, GgmlType::Q8_0];
 
 /// How to make a context.
 #[derive(Clone)]
@@ -30,10 +36,15 @@ pub struct ContextParams {
     pub n_threads: usize,
     /// Threads that compute a micro-batch; 0 takes the processors available to the process.
     pub n_threads_batch: usize,
-    /// Type of the cached keys: F16 or F32.
+    /// Type of the cached keys: one of [`KV_TYPES`]. Q8_0 needs heads of a multiple of 32 elements.
     pub type_k: GgmlType,
-    /// Type of the cached values: F16 or F32.
+    /// Type of the cached values, likewise.
     pub type_v: GgmlType,
+    /// Whether embeddings are wanted too; see [`Context::set_embeddings`].
+    pub embeddings: bool,
+    /// How embeddings are pooled; `None` takes what the model's file says, which for most is not
+    /// at all.
+    pub pooling: Option<Pooling>,
     /// Where log lines go.
     pub log: Log,
 }
@@ -49,6 +60,8 @@ impl Default for ContextParams {
             n_threads_batch: 0,
             type_k: GgmlType::F16,
             type_v: GgmlType::F16,
+            embeddings: false,
+            pooling: None,
             log: Log::default(),
         }
     }
@@ -77,13 +90,14 @@ pub struct Context {
     cells: Cells,
     session: Box<dyn Session>,
     inputs: Inputs,
-    programs: HashMap<(usize, usize), ProgramId>,
+    programs: HashMap<(usize, usize, Wanted), ProgramId>,
     shift_program: Option<ProgramId>,
     /// Logits of the last decode, `[n_outputs][n_vocab]`.
     logits: Vec<f32>,
     /// For each token of the last batch, its row of logits.
     rows: Vec<Option<u32>>,
     n_outputs: usize,
+    embeddings: Embeddings,
     /// Cells taken by the decode under way.
     placed: Vec<usize>,
     /// Per sequence, the position its next token must have; [`UNKNOWN`] until looked up.
@@ -95,9 +109,16 @@ pub struct Context {
 /// In `next_pos`: not looked up in this decode.
 const UNKNOWN: Pos = Pos::MIN;
 
-fn spec(params: &ContextParams, n_tokens: usize, n_outputs: usize) -> GraphSpec {
+fn kv_layers(hp: &Hparams) -> Vec<KvLayer> {
+    let layer =
+        |&n_head_kv: &usize| KvLayer { n_head_kv, head_dim_k: hp.head_dim_k, head_dim_v: hp.head_dim_v };
+    hp.n_head_kv.iter().map(layer).collect()
+}
+
+fn spec(params: &ContextParams, n_tokens: usize, n_outputs: usize, wanted: Wanted) -> GraphSpec {
     let n_cells = params.n_ctx.next_multiple_of(64);
-    GraphSpec { n_tokens, n_outputs, n_cells, type_k: params.type_k, type_v: params.type_v }
+    let (n_ctx, type_k, type_v) = (params.n_ctx, params.type_k, params.type_v);
+    GraphSpec { n_tokens, n_outputs, wanted, n_ctx, n_cells, type_k, type_v }
 }
 
 impl Context {
@@ -106,18 +127,9 @@ impl Context {
         let compute = model.compute()?;
         let params = checked(params, compute)?;
         let hp = &compute.hparams;
-        let layer = |il: usize| KvLayer {
-            n_head_kv: hp.n_head_kv[il],
-            head_dim_k: hp.head_dim_k,
-            head_dim_v: hp.head_dim_v,
-        };
+        let pooling = params.pooling.unwrap_or(Pooling::None);
         let n_cells = params.n_ctx.next_multiple_of(64);
-        let kv = KvSpec {
-            layers: (0..hp.n_layer).map(layer).collect(),
-            n_cells,
-            type_k: params.type_k,
-            type_v: params.type_v,
-        };
+        let kv = KvSpec { layers: kv_layers(hp), n_cells, type_k: params.type_k, type_v: params.type_v };
         let session_spec =
             SessionSpec { kv, n_threads: params.n_threads, n_threads_batch: params.n_threads_batch };
         let session = compute.backend.session(&compute.weights, &session_spec)?;
@@ -142,6 +154,7 @@ impl Context {
             logits: Vec::new(),
             rows: Vec::with_capacity(params.n_batch),
             n_outputs: 0,
+            embeddings: Embeddings::new(hp.n_embd, params.n_seq_max, pooling),
             placed: Vec::with_capacity(params.n_batch),
             next_pos: vec![UNKNOWN; params.n_seq_max],
             abort: None,
@@ -217,14 +230,18 @@ impl Context {
         self.cells.seq_add(seq, range, delta)
     }
 
+    /// See [`Cells::seq_div`].
+    pub fn seq_div(&mut self, seq: SeqId, range: Range<Pos>, divisor: Pos) -> Result<()> {
+        self.cells.seq_div(seq, range, divisor)
+    }
+
     /// Runs the tokens of `batch` through the model, in micro-batches, and keeps the wanted logits.
     ///
     /// The tokens of a sequence must have consecutive positions that go on where the sequence ends
     /// in the cache. After an error the cache is as it was before the call.
     pub fn decode(&mut self, batch: &Batch) -> Result<()> {
         let start = Instant::now();
-        self.n_outputs = 0;
-        self.rows.clear();
+        self.forget_outputs();
         self.check(batch)?;
         if batch.len() > self.cells.n_free() {
             return Err(Error::KvFull(format!(
@@ -241,10 +258,10 @@ impl Context {
             for &cell in &self.placed {
                 self.cells.unplace(cell);
             }
-            self.rows.clear();
-            self.n_outputs = 0;
+            self.forget_outputs();
             return Err(e);
         }
+        self.embeddings.finish();
         let (n, time) = match batch.len() {
             1 => (&mut self.perf.n_eval, &mut self.perf.eval),
             _ => (&mut self.perf.n_prompt, &mut self.perf.prompt),
@@ -256,24 +273,78 @@ impl Context {
 
     /// The logits of token `i` of the last batch; negative counts from the last wanted row.
     pub fn logits(&self, i: i32) -> Result<&[f32]> {
-        let row = if i < 0 {
+        let n_vocab = self.n_vocab();
+        let row = self.row(i).and_then(|r| self.all_logits().chunks_exact(n_vocab).nth(r));
+        row.ok_or_else(|| self.no_output("logits", i))
+    }
+
+    /// The logits of all wanted tokens of the last batch, `[n_outputs][n_vocab]`. There are none
+    /// where embeddings are pooled.
+    pub fn all_logits(&self) -> &[f32] {
+        let n = if self.wanted().logits { self.n_outputs } else { 0 };
+        &self.logits[..n * self.n_vocab()]
+    }
+
+    /// Turns embeddings on or off for the decodes to come.
+    ///
+    /// Without pooling, every token whose logits are wanted has an embedding too. With pooling
+    /// every token of a batch counts, there is one embedding per sequence and batch, and logits are
+    /// not computed.
+    pub fn set_embeddings(&mut self, on: bool) {
+        self.forget_outputs();
+        self.params.embeddings = on;
+    }
+
+    /// The embedding of token `i` of the last batch, `[n_embd]`; negative counts from the last
+    /// wanted row. Only without pooling.
+    pub fn embedding(&self, i: i32) -> Result<&[f32]> {
+        self.row(i).and_then(|r| self.embeddings.row(r)).ok_or_else(|| self.no_output("embedding", i))
+    }
+
+    /// The embeddings of all wanted tokens of the last batch, `[n_outputs][n_embd]`. There are none
+    /// where they are pooled.
+    pub fn all_embeddings(&self) -> &[f32] {
+        self.embeddings.rows()
+    }
+
+    /// The pooled embedding of the tokens that the last batch had of `seq`, `[n_embd]`.
+    pub fn seq_embedding(&self, seq: SeqId) -> Result<&[f32]> {
+        self.embeddings.pooled(seq)
+    }
+
+    fn wanted(&self) -> Wanted {
+        let embeddings = self.params.embeddings;
+        Wanted { logits: !embeddings || !self.pools(), embeddings }
+    }
+
+    fn pools(&self) -> bool {
+        self.params.pooling != Some(Pooling::None)
+    }
+
+    fn row(&self, i: i32) -> Option<usize> {
+        if i < 0 {
             self.n_outputs.checked_sub(i.unsigned_abs() as usize)
         } else {
             self.rows.get(i as usize).copied().flatten().map(|r| r as usize)
-        };
-        let n_vocab = self.n_vocab();
-        row.and_then(|r| self.logits.get(r * n_vocab..(r + 1) * n_vocab)).ok_or_else(|| {
-            Error::InvalidArgument(format!(
-                "no logits for token {i}: the last decode had {} tokens, {} of them with logits wanted",
-                self.rows.len(),
-                self.n_outputs
-            ))
-        })
+        }
     }
 
-    /// The logits of all wanted tokens of the last batch, `[n_outputs][n_vocab]`.
-    pub fn all_logits(&self) -> &[f32] {
-        &self.logits[..self.n_outputs * self.n_vocab()]
+    fn no_output(&self, what: &str, i: i32) -> Error {
+        let (n, wanted) = (self.rows.len(), self.n_outputs);
+        let why = match (self.params.embeddings, self.pools()) {
+            (true, true) => ", and this context pools embeddings",
+            (false, _) if what == "embedding" => ", and embeddings are off",
+            _ => "",
+        };
+        Error::InvalidArgument(format!(
+            "no {what} for token {i}: the last decode had {n} tokens, {wanted} of them with output wanted{why}"
+        ))
+    }
+
+    fn forget_outputs(&mut self) {
+        self.n_outputs = 0;
+        self.rows.clear();
+        self.embeddings.clear();
     }
 
     /// Rows of the embedding table: the length of a row of logits.
@@ -325,15 +396,19 @@ impl Context {
         Ok(())
     }
 
-    /// Makes room for the logits of `batch`, and numbers their rows.
+    /// Makes room for the outputs of `batch`, and numbers their rows.
     fn reserve_outputs(&mut self, batch: &Batch) -> Result<()> {
         let mut n = 0;
         for i in 0..batch.len() {
-            let wanted = batch.get(i).logits;
+            let wanted = self.is_output(batch, i);
             self.rows.push(wanted.then_some(n));
             n += u32::from(wanted);
         }
-        let len = n as usize * self.n_vocab();
+        let wanted = self.wanted();
+        if wanted.embeddings {
+            self.embeddings.begin(n as usize)?;
+        }
+        let len = if wanted.logits { n as usize * self.n_vocab() } else { 0 };
         if len > self.logits.len() {
             self.logits
                 .try_reserve_exact(len - self.logits.len())
@@ -341,6 +416,11 @@ impl Context {
             self.logits.resize(len, 0.0);
         }
         Ok(())
+    }
+
+    /// Whether anything is wanted of token `i`: where embeddings are pooled, something is of all.
+    fn is_output(&self, batch: &Batch, i: usize) -> bool {
+        batch.get(i).logits || (self.params.embeddings && self.pools())
     }
 
     fn run_batch(&mut self, batch: &Batch) -> Result<()> {
@@ -355,7 +435,6 @@ impl Context {
     }
 
     fn run_ubatch(&mut self, batch: &Batch, range: Range<usize>) -> Result<()> {
-        let inputs = &mut self.inputs;
         let n_tokens = range.len();
         let mut n_outputs = 0;
         for (row, i) in range.clone().enumerate() {
@@ -363,17 +442,20 @@ impl Context {
             let cell =
                 self.cells.place(t.pos, t.seqs).ok_or_else(|| Error::Internal("no free cell".into()))?;
             self.placed.push(cell);
+            let is_output = self.is_output(batch, i);
+            let inputs = &mut self.inputs;
             inputs.tokens[row] = t.token;
             inputs.positions[row] = t.pos;
             inputs.cells[row] = cell as i32;
-            if t.logits {
+            if is_output {
                 inputs.output_ids[n_outputs] = row as i32;
                 n_outputs += 1;
             }
         }
         let n_kv = self.cells.n_kv();
         let words = self.params.n_ctx.div_ceil(64);
-        for (row, i) in range.enumerate() {
+        let inputs = &mut self.inputs;
+        for (row, i) in range.clone().enumerate() {
             let t = batch.get(i);
             self.cells.mask_row(t.seqs[0], t.pos, n_kv, &mut inputs.mask[row * words..(row + 1) * words]);
         }
@@ -381,29 +463,51 @@ impl Context {
 
         let program = self.program(n_tokens, n_outputs)?;
         let abort = self.abort.as_mut().map(|a| &mut **a as AbortCheck<'_>);
+        crate::fault::point("decode");
         self.session.run(program, &self.inputs, abort)?;
 
-        let n_vocab = self.n_vocab();
-        let to = self.n_outputs * n_vocab;
-        let len = n_outputs * n_vocab;
-        if len > 0 {
-            self.logits[to..to + len].copy_from_slice(&self.session.output()[..len]);
+        if n_outputs > 0 {
+            self.take_outputs(batch, range.start, n_outputs);
+        }
+        Ok(())
+    }
+
+    /// Copies what was wanted of the micro-batch that began at token `first`.
+    fn take_outputs(&mut self, batch: &Batch, first: usize, n_outputs: usize) {
+        let wanted = self.wanted();
+        let mut outputs = (0..).map(|i| self.session.output(i));
+        if wanted.logits
+            && let Some(logits) = outputs.next()
+        {
+            let n_vocab = self.model.hparams().map_or(0, |hp| hp.n_vocab);
+            let len = n_outputs * n_vocab;
+            self.logits[self.n_outputs * n_vocab..][..len].copy_from_slice(&logits[..len]);
+        }
+        if wanted.embeddings
+            && let Some(embeddings) = outputs.next()
+        {
+            let rows = embeddings.chunks_exact(embeddings.len() / n_outputs);
+            for (row, &id) in rows.zip(&self.inputs.output_ids) {
+                self.embeddings.push(row, batch.get(first + id as usize).seqs);
+            }
         }
         self.n_outputs += n_outputs;
-        Ok(())
     }
 
     /// The compiled graph for so many tokens and outputs. Capacities are powers of two, so that a
     /// context compiles a handful of graphs in its life; the counts of a run are data.
     fn program(&mut self, n_tokens: usize, n_outputs: usize) -> Result<ProgramId> {
         let round = |n: usize| if n == 0 { 0 } else { n.next_power_of_two().min(self.params.n_ubatch) };
-        let key = (round(n_tokens), round(n_outputs));
+        let key = (round(n_tokens), round(n_outputs), self.wanted());
         if let Some(&program) = self.programs.get(&key) {
             return Ok(program);
         }
         let compute = self.model.compute()?;
-        let graph =
-            compute.arch.graph(&compute.hparams, &compute.tensors, &spec(&self.params, key.0, key.1))?;
+        let graph = compute.arch.graph(
+            &compute.hparams,
+            &compute.tensors,
+            &spec(&self.params, key.0, key.1, key.2),
+        )?;
         let program = compile(&mut *self.session, graph)?;
         self.programs.insert(key, program);
         Ok(program)
@@ -415,7 +519,7 @@ impl Context {
             Some(p) => p,
             None => {
                 let compute = self.model.compute()?;
-                let spec = spec(&self.params, 1, 0);
+                let spec = spec(&self.params, 1, 0, self.wanted());
                 let graph = compute.arch.shift_graph(&compute.hparams, &compute.tensors, &spec)?;
                 *self.shift_program.insert(compile(&mut *self.session, graph)?)
             }
@@ -460,10 +564,22 @@ fn checked(mut p: ContextParams, compute: &Compute) -> Result<ContextParams> {
     if p.n_seq_max == 0 || p.n_seq_max > MAX_SEQ {
         return invalid(format!("n_seq_max is {}; expected 1 to {MAX_SEQ}", p.n_seq_max));
     }
-    for (name, ty) in [("type_k", p.type_k), ("type_v", p.type_v)] {
-        if !matches!(ty, GgmlType::F16 | GgmlType::F32) {
-            return Err(Error::Unsupported(format!("{name} is {}; supported are f16 and f32", ty.name())));
+    let hp = &compute.hparams;
+    for (name, ty, dim) in [("type_k", p.type_k, hp.head_dim_k), ("type_v", p.type_v, hp.head_dim_v)] {
+        if !KV_TYPES.contains(&ty) {
+            let names = KV_TYPES.map(GgmlType::name).join(", ");
+            return Err(Error::Unsupported(format!("{name} is {}; supported are {names}", ty.name())));
         }
+        if !dim.is_multiple_of(ty.block_len()) {
+            return Err(Error::Unsupported(format!(
+                "{name} is {}, whose blocks of {} elements do not divide this model's heads of {dim}; take f16",
+                ty.name(),
+                ty.block_len()
+            )));
+        }
+    }
+    if p.pooling.is_none() {
+        p.pooling = Some(compute.hparams.pooling);
     }
     if p.n_threads > 512 || p.n_threads_batch > 512 {
         return invalid("more than 512 threads".into());

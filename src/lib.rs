@@ -10,7 +10,8 @@
 //! ```
 //!
 //! - [`gguf`] opens, maps and parses the file, once. It trusts nothing in it.
-//! - [`quant`] knows the block formats of the weights and what they mean exactly.
+//! - [`quant`] knows the block formats of the weights and what they mean exactly; [`mod@quantize`]
+//!   turns a model file into a smaller one.
 //! - [`tokenizer`] turns text into tokens and back; [`chat`] renders messages into text.
 //! - [`model`] binds hyperparameters and weights by their GGUF names; an architecture is a
 //!   declaration of how they are used.
@@ -31,6 +32,7 @@ pub mod capi;
 pub mod chat;
 pub mod context;
 pub mod counters;
+mod embeddings;
 mod error;
 #[doc(hidden)]
 pub mod fault;
@@ -40,6 +42,7 @@ pub mod kv;
 pub mod log;
 pub mod model;
 pub mod quant;
+pub mod quantize;
 pub mod sampler;
 pub mod tokenizer;
 

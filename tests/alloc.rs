@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use rocmforge::sampler::Params;
 use rocmforge::tokenizer::Detokenizer;
 use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
+use rocmforge_testkit::scratch;
+use rocmforge_testkit::synth::{self, Options, Recipe, Shape};
 
 struct Counting;
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -62,4 +64,32 @@ fn a_token_allocates_nothing() {
     let n = ALLOCATIONS.load(Relaxed) - before;
     assert!(n_bytes > 100, "a story came out");
     assert_eq!(n, 0, "allocations in 20 tokens");
+    drop((ctx, model));
+    experts_allocate_nothing();
+}
+
+/// Neither single tokens nor micro-batches, whichever experts they choose.
+fn experts_allocate_nothing() {
+    let path = scratch("alloc-experts.gguf");
+    let (shape, recipe) = (Shape::named("tiny-mixtral").unwrap(), Recipe::Q4KM);
+    synth::write(&path, shape, &Options { recipe, seed: 3, vocab_from: None }).unwrap();
+    let model = Arc::new(Model::load(&path, ModelParams::default()).unwrap());
+    let params = ContextParams { n_ctx: 512, n_threads: 2, n_threads_batch: 2, ..ContextParams::default() };
+    let mut ctx = Context::new(model, params).unwrap();
+    let mut batch = Batch::new(64, 1).unwrap();
+    let (mut pos, mut before) = (0, 0);
+    for round in 0..4 {
+        if round == 2 {
+            before = ALLOCATIONS.load(Relaxed);
+        }
+        for n in [33, 1, 64, 1] {
+            batch.clear();
+            for i in 0..n {
+                batch.add((pos * 31 + 7) % 512, pos, &[0], i + 1 == n).unwrap();
+                pos += 1;
+            }
+            ctx.decode(&batch).unwrap();
+        }
+    }
+    assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "allocations in prompts and tokens through experts");
 }

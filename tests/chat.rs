@@ -171,3 +171,21 @@ fn templates_of_a_file() {
     let e = Template::from_gguf(&file, Some("broken")).unwrap_err().to_string();
     assert!(e.starts_with("tokenizer.chat_template.broken: "), "{e}");
 }
+
+/// Lists in lists in lists: dropped, printed and compared without running out of stack.
+#[test]
+fn values_may_nest_as_deep_as_a_template_can_make_them() {
+    let deep = "{% set ns = namespace(x=[]) %}{% for i in range(90) %}{% for j in range(1000) %}{% set ns.x = [ns.x] %}{% endfor %}{% endfor %}";
+    let unrolled = format!("{{% set x = [] %}}{}", "{% set x = [x] %}".repeat(250_000));
+    for use_of_it in
+        ["", "{{ ns.x }}", "{{ ns.x | tojson }}", "{{ ns.x == [ns.x] }}", "{{ ns.x | string | length }}"]
+    {
+        let template = Template::new(&format!("{deep}{use_of_it}")).unwrap();
+        // Whether it prints or is refused is the engine's affair.
+        let _ = template.render(&[], false, "", "", None);
+    }
+    for use_of_it in ["", "{{ x }}", "{{ x | tojson }}", "{{ {x: x} == {x: x} }}"] {
+        let template = Template::new(&format!("{unrolled}{use_of_it}")).unwrap();
+        let _ = template.render(&[], false, "", "", None);
+    }
+}

@@ -3,14 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rocmforge::quant::GgmlType;
 use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
+use rocmforge_testkit::scratch;
+use rocmforge_testkit::synth::{self, Options, Recipe, Shape};
 
 fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo.gguf")
 }
 
-fn load() -> Arc<Model> {
-    Arc::new(Model::load(&demo(), ModelParams::default()).unwrap())
+fn load(path: &Path) -> Arc<Model> {
+    Arc::new(Model::load(path, ModelParams::default()).unwrap())
+}
+
+/// A model with experts.
+fn mixture() -> PathBuf {
+    let path = scratch("determinism-experts.gguf");
+    let recipe = Recipe::Plain(GgmlType::Q4_0);
+    let shape = Shape { n_vocab: 2048, ..Shape::named("tiny-qwen3moe").unwrap().clone() };
+    synth::write(&path, &shape, &Options { recipe, seed: 3, vocab_from: None }).unwrap();
+    path
 }
 
 fn context(model: &Arc<Model>, n_threads: usize) -> Context {
@@ -51,11 +63,43 @@ fn logits(ctx: &mut Context) -> Vec<u32> {
 
 #[test]
 fn same_inputs_same_bits() {
-    let model = load();
-    let mut ctx = context(&model, 2);
-    let first = logits(&mut ctx);
-    ctx.clear();
-    assert!(first == logits(&mut ctx), "a second run in the same context");
-    assert!(first == logits(&mut context(&load(), 2)), "another load of the model");
-    assert!(first == logits(&mut context(&model, 1)), "another number of threads");
+    for path in [demo(), mixture()] {
+        let model = load(&path);
+        let mut ctx = context(&model, 2);
+        let first = logits(&mut ctx);
+        ctx.clear();
+        assert!(first == logits(&mut ctx), "a second run in the same context");
+        assert!(first == logits(&mut context(&load(&path), 2)), "another load of the model");
+        assert!(first == logits(&mut context(&model, 1)), "another number of threads");
+    }
+}
+
+/// Greedy text after a prompt that goes through tiles, and the smallest lead of a best token over
+/// the second.
+fn greedy(ctx: &mut Context, prompt: &[u8], n: usize) -> (String, f32) {
+    let vocab = ctx.model().clone();
+    let prompt = vocab.vocab().tokenize(prompt, true, false).unwrap();
+    let mut batch = Batch::new(256, 1).unwrap();
+    decode(ctx, &mut batch, 0, 0, &prompt, false);
+    let (mut text, mut lead) = (Vec::new(), f32::INFINITY);
+    for i in 0..n {
+        let logits = ctx.logits(-1).unwrap();
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        lead = lead.min(logits[order[0]] - logits[order[1]]);
+        text.extend_from_slice(vocab.vocab().token_to_piece(order[0] as i32, false).unwrap());
+        decode(ctx, &mut batch, 0, (prompt.len() + i) as i32, &[order[0] as i32], false);
+    }
+    (String::from_utf8(text).unwrap(), lead)
+}
+
+/// Other instruction sets sum in other orders, which may not matter to the text: run under each, on
+/// each architecture.
+#[test]
+fn every_instruction_set_writes_this_text() {
+    const TEXT: &str = " girl called Mira who lived in a small village among green fields. She was very \
+        friendly, and she loved to make new friends.\nOne day,";
+    let (text, lead) = greedy(&mut context(&load(&demo()), 2), b"Once upon a time, there was a little", 32);
+    assert!(lead > 5e-3, "the best tokens are only {lead} apart: take another text");
+    assert_eq!(text, TEXT);
 }

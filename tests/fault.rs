@@ -208,3 +208,20 @@ fn a_panic_without_a_handle_leaves_nothing_behind() {
     }
     h.generate();
 }
+
+/// Deeper down: half way through a decode, and on a thread of the pool.
+#[test]
+fn a_panic_inside_a_decode() {
+    let _alone = alone();
+    let h = Handles::new();
+    fault::arm(Some("kernel"));
+    let status = unsafe { rf_decode(h.context, h.batch) };
+    assert_eq!((status, fault::arm(None)), (rf_status::Internal, None), "{}", last_error());
+    assert!(last_error().contains("kernel panicked"), "{}", last_error());
+    // The pool caught it where nothing was half changed: the context goes on.
+    h.generate();
+
+    unsafe { assert_eq!(rf_memory_clear(h.context), OK) };
+    panics("decode", || unsafe { rf_decode(h.context, h.batch) });
+    assert_eq!(unsafe { rf_memory_clear(h.context) }, rf_status::Poisoned);
+}

@@ -12,10 +12,13 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use rocmforge::backend::cpu::Isa;
+use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
-use rocmforge_testkit::engine::{Engine, Item, Params, Token, greedy, perplexity, replay};
+use rocmforge_testkit::engine::{
+    Engine, Item, Params, Token, Window, greedy, perplexity, replay, through_window,
+};
 use rocmforge_testkit::ours::Ours;
-use rocmforge_testkit::parity::nmse;
+use rocmforge_testkit::parity::{allowed, nmse};
 use rocmforge_testkit::peer::Peer;
 use rocmforge_testkit::reference::{Reference, random_prompt};
 use rocmforge_testkit::synth::{self, Options, Recipe, Shape};
@@ -104,6 +107,16 @@ fn checks() -> Vec<(String, Check)> {
         "tiny-qwen2-gqa7",
         "tiny-qwen2-untied",
         "tiny-qwen2-yarn",
+        "tiny-llama-longrope-long",
+        "tiny-llama-longrope-short",
+        "tiny-qwen3",
+        "tiny-qwen3-untied",
+        "tiny-chatglm",
+        "tiny-chatglm-no-bias",
+        "tiny-glm4",
+        "tiny-glm4-fused",
+        "tiny-mixtral",
+        "tiny-qwen3moe",
     ] {
         // With f32 throughout, the only error left is that of the arithmetic.
         for (name, kv) in [("F32", f32), ("Q4_0", f16)] {
@@ -111,9 +124,36 @@ fn checks() -> Vec<(String, Check)> {
             add(format!("variants/{shape}/{name}"), Box::new(move |p| logits(p, shape, recipe, kv)));
         }
     }
-    for (name, kv) in [("F32", f32), ("Q4_0", f16), ("Q4_K_M", f16)] {
-        let recipe = recipe(name);
-        add(format!("sequences/tiny-llama3/{name}"), Box::new(move |p| sequences(p, recipe, kv)));
+    for kv in [f32, f16, GgmlType::BF16, GgmlType::Q8_0] {
+        // Heads of 32 and of 64; of one and of several queries a key.
+        for shape in ["tiny-llama3", "tiny-llama-256", "tiny-qwen2"] {
+            let recipe = recipe("F32");
+            let name = kv.name();
+            add(format!("kv/{shape}/{name}"), Box::new(move |p| logits(p, shape, recipe, kv)));
+            // The peer ends the process when it is to rotate keys of other types.
+            if matches!(kv, GgmlType::F32 | GgmlType::F16) {
+                add(format!("shift/{shape}/{name}"), Box::new(move |p| shifted(p, shape, recipe, kv)));
+            }
+        }
+    }
+    // Where a token takes one expert, errors that change it are as large as results.
+    let f32s = recipe("F32");
+    add("variants/tiny-mixtral-one/F32".into(), Box::new(move |p| logits(p, "tiny-mixtral-one", f32s, f32)));
+    for shape in ["tiny-chatglm", "tiny-glm4", "tiny-mixtral", "tiny-qwen3moe"] {
+        for name in ["F16", "Q8_0", "Q4_K_M"] {
+            let recipe = recipe(name);
+            add(format!("variants/{shape}/{name}"), Box::new(move |p| logits(p, shape, recipe, f16)));
+        }
+    }
+    for shape in ["tiny-llama3", "tiny-mixtral", "tiny-qwen3moe"] {
+        for (name, kv) in [("F32", f32), ("Q4_0", f16), ("Q4_K_M", f16)] {
+            let recipe = recipe(name);
+            add(format!("sequences/{shape}/{name}"), Box::new(move |p| sequences(p, shape, recipe, kv)));
+        }
+    }
+    for pooling in Pooling::ALL {
+        let check = move |p| embeddings(p, recipe("Q4_0"), pooling);
+        add(format!("embeddings/tiny-llama3/{}", pooling.name()), Box::new(check));
     }
     add("demo/text".into(), Box::new(demo_text));
     add("demo/perplexity".into(), Box::new(demo_perplexity));
@@ -146,11 +186,27 @@ fn logits(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
     parity.check().map(|()| parity.to_string())
 }
 
+/// Generation to three times what the context holds: law 9 at every position, before and after
+/// each shift.
+fn shifted(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
+    let shape = named(shape)?;
+    let (path, exact) = model(shape, recipe)?;
+    let window = Window { n_window: 96, n_keep: 5 };
+    let n_generate = 200;
+    let prompt = random_prompt(70, shape.n_vocab, 6);
+    let reference = Reference::through_window(peer, &path, &exact, &prompt, n_generate, window, kv)?;
+    let params = Params { kv, ..Params::sequence(window.n_window) };
+    let mut ours = Ours::context(&Ours::load(&path)?, &params)?;
+    let ours = through_window(&mut ours, &prompt, Some(&reference.peer), n_generate, window)?;
+    let parity = reference.compare(&ours.logits);
+    parity.check().map(|()| parity.to_string())
+}
+
 /// Three sequences of different lengths, their prompts interleaved in one batch and then one token
 /// of each in every batch: each is at parity with the peer's run of it alone, and with f32
 /// throughout it is also, but for rounding, our own run of it alone.
-fn sequences(peer: Peer, recipe: Recipe, kv: GgmlType) -> Outcome {
-    let shape = named("tiny-llama3")?;
+fn sequences(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
+    let shape = named(shape)?;
     let (path, exact) = model(shape, recipe)?;
     let lengths = [50, 37, 61];
     let n_generate = 9;
@@ -198,6 +254,29 @@ fn sequences(peer: Peer, recipe: Recipe, kv: GgmlType) -> Outcome {
         }
     }
     Ok(note)
+}
+
+/// Embeddings of the tokens of two sequences in one batch, or pooled from them.
+fn embeddings(peer: Peer, recipe: Recipe, pooling: Pooling) -> Outcome {
+    let shape = named("tiny-llama3")?;
+    let (path, exact) = model(shape, recipe)?;
+    let batch: Vec<Item> = (0..2)
+        .flat_map(|seq| {
+            let tokens = random_prompt(20 + 11 * seq, shape.n_vocab, seq as u64);
+            let item = |(pos, token)| Item { token, pos: pos as i32, seq: seq as i32, logits: true };
+            tokens.into_iter().enumerate().map(item).collect::<Vec<_>>()
+        })
+        .collect();
+    let params = Params { n_seq_max: 2, embeddings: Some(pooling), ..Params::sequence(64) };
+    let theirs = |path: &PathBuf, kv| {
+        let model = peer.load_model(path)?;
+        model.context(&Params { kv, ..params }, Some(false))?.embeddings(&batch)
+    };
+    let (truth, theirs) = (theirs(&exact, GgmlType::F32)?, theirs(&path, GgmlType::F16)?);
+    let ours = Ours::context(&Ours::load(&path)?, &params)?.embeddings(&batch)?;
+    let (ours, theirs) = (nmse(&ours, &truth), nmse(&theirs, &truth));
+    let note = format!("ours {ours:.2e}, peer {theirs:.2e}");
+    if theirs < 0.05 && ours <= allowed(theirs) { Ok(note) } else { Err(note) }
 }
 
 /// The demo model, its dequantised copy and the ids of the held-out text.

@@ -1,90 +1,160 @@
-//! Token ids and detokenized text against the reference libllama, on its own vocabulary files.
+//! Token ids and detokenized text against the reference libllama: on every vocabulary file that it
+//! brings, found by looking, and for every pre-tokenizer that its source names.
 //!
-//! Needs the peer (see `rocmforge_testkit::peer`); without it each test prints `ignored`.
+//! Needs the peer (see `rocmforge_testkit::peer`); without it each test is `ignored`.
 
-use rocmforge::gguf::File;
+use libtest_mimic::{Arguments, Failed, Trial};
+use rocmforge::gguf::{ArrayBuf, File, Writer};
 use rocmforge::tokenizer::{Token, Vocab};
 use rocmforge_testkit::peer::{Peer, PeerVocab};
+use std::path::Path;
+use std::process::ExitCode;
 
-/// A vocabulary file of the reference, read by both.
+type Check = fn(Peer, &str) -> Result<(), Failed>;
+
+/// Generated strings for each vocabulary, and for each pre-tokenizer on a vocabulary made for it.
+const N_STRINGS: usize = 10_000;
+const N_PRE_STRINGS: usize = 400;
+
+fn main() -> ExitCode {
+    let args = Arguments::from_args();
+    let peer = match Peer::open() {
+        Ok(peer) => peer,
+        Err(reason) if Peer::required() => panic!("the reference peer is required: {reason}"),
+        Err(reason) => {
+            println!("ignored: {reason}");
+            let trials = ["vocabularies", "pre-tokenizers"];
+            let trials = trials.map(|name| Trial::test(name, || Ok(())).with_ignored_flag(true));
+            return libtest_mimic::run(&args, trials.into()).exit_code();
+        }
+    };
+    let mut trials = vec![Trial::test("names", move || names_are_known(peer))];
+    let mut add = |what: &str, name: &str, check: Check| {
+        let owned = name.to_string();
+        trials.push(Trial::test(format!("{what}::{name}"), move || check(peer, &owned)));
+    };
+    for name in vocabularies(peer) {
+        add("tables", &name, tables_are_equal);
+        if peer.source(&format!("models/ggml-vocab-{name}.gguf.inp")).exists() {
+            add("examples", &name, the_references_own_examples);
+        }
+        add("strings", &name, generated_strings_tokenize_equally);
+        add("long", &name, long_texts_tokenize_equally);
+    }
+    for name in pre_tokenizers(peer) {
+        add("pre", &name, pre_tokenizer_splits_equally);
+    }
+    libtest_mimic::run(&args, trials).exit_code()
+}
+
+/// `NAME` of every `models/ggml-vocab-NAME.gguf` of the reference.
+fn vocabularies(peer: Peer) -> Vec<String> {
+    let files = std::fs::read_dir(peer.source("models")).expect("the peer's models");
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let bare = |name: String| Some(name.strip_prefix("ggml-vocab-")?.strip_suffix(".gguf")?.to_string());
+    let mut names: Vec<_> = names.filter_map(bare).collect();
+    names.sort();
+    assert!(names.len() >= 19, "{names:?}");
+    names
+}
+
+/// Every name that the reference's source compares `tokenizer.ggml.pre` with.
+fn pre_tokenizers(peer: Peer) -> Vec<String> {
+    let source = std::fs::read_to_string(peer.source("src/llama-vocab.cpp")).unwrap();
+    let after = source.split("tokenizer_pre == \"").skip(1);
+    let mut names: Vec<_> = after.map(|rest| rest.split('"').next().unwrap().to_string()).collect();
+    names.sort();
+    names.dedup();
+    assert!(names.len() >= 80, "{names:?}");
+    names
+}
+
+/// A vocabulary file, read by both.
 struct Pair {
-    name: &'static str,
+    name: String,
     ours: Vocab,
     theirs: PeerVocab,
     /// Texts of special tokens, to write into generated strings.
     specials: Vec<String>,
 }
 
-fn load(peer: &Peer, name: &'static str) -> Pair {
-    let path = peer.source(&format!("models/ggml-vocab-{name}.gguf"));
-    let ours = Vocab::from_gguf(&File::open(&path).unwrap()).unwrap();
-    let theirs = peer.load_vocab(&path).unwrap();
-    let special = |&t: &Token| ours.attr(t).is_some_and(|a| a.0 & (1 | 8 | 16) != 0);
-    let ids = (0..ours.n_tokens() as Token).filter(special).take(64);
-    let specials = ids.map(|t| ours.text(t).unwrap().to_string()).collect();
-    Pair { name, ours, theirs, specials }
-}
-
 impl Pair {
-    fn check(&self, text: &[u8], add_special: bool, parse_special: bool) -> Vec<Token> {
-        let ours = self.ours.tokenize(text, add_special, parse_special).unwrap();
+    fn new(peer: Peer, name: &str) -> Result<Pair, Failed> {
+        Pair::open(peer, name, &peer.source(&format!("models/ggml-vocab-{name}.gguf")))
+    }
+
+    fn open(peer: Peer, name: &str, path: &Path) -> Result<Pair, Failed> {
+        let ours = Vocab::from_gguf(&File::open(path)?)?;
+        let theirs = peer.load_vocab(path)?;
+        let special = |&t: &Token| ours.attr(t).is_some_and(|a| a.0 & (1 | 8 | 16) != 0);
+        let ids = (0..ours.n_tokens() as Token).filter(special).take(64);
+        let specials = ids.map(|t| ours.text(t).unwrap().to_string()).collect();
+        Ok(Pair { name: name.into(), ours, theirs, specials })
+    }
+
+    fn check(&self, text: &[u8], add_special: bool, parse_special: bool) -> Result<Vec<Token>, Failed> {
+        let ours = self.ours.tokenize(text, add_special, parse_special)?;
         let theirs = self.theirs.tokenize(text, add_special, parse_special);
-        assert_eq!(
-            ours,
-            theirs,
-            "{}: parse_special {parse_special}, text {}",
-            self.name,
-            text.escape_ascii()
-        );
-        ours
-    }
-}
-
-/// The tokenizers whose ids are promised, and others that share their parts.
-const PROMISED: [&str; 4] = ["llama-spm", "llama-bpe", "gpt-2", "qwen2"];
-const OTHERS: [&str; 9] =
-    ["phi-3", "command-r", "refact", "starcoder", "qwen35", "mpt", "gpt-neox", "baichuan", "aquila"];
-
-#[test]
-fn vocabularies_are_equal() {
-    let Some(peer) = Peer::for_test() else { return };
-    for name in PROMISED.into_iter().chain(OTHERS) {
-        let p = load(&peer, name);
-        assert_eq!(p.ours.n_tokens() as i32, p.theirs.n_tokens(), "{name}");
-        let id = |t: Option<Token>| t.unwrap_or(-1);
-        let specials = [p.ours.bos(), p.ours.eos(), p.ours.nl(), p.ours.pad()].map(id);
-        assert_eq!(specials, p.theirs.specials(), "{name}: bos, eos, nl, pad");
-        assert_eq!((p.ours.add_bos(), p.ours.add_eos()), p.theirs.adds(), "{name}: add_bos, add_eos");
-        for t in 0..p.ours.n_tokens() as Token {
-            let what = || format!("{name}: token {t} {:?}", p.ours.text(t));
-            assert_eq!(p.ours.attr(t).unwrap().0, p.theirs.attr(t), "{}", what());
-            assert_eq!(p.ours.is_eog(t), p.theirs.is_eog(t), "{}", what());
-            for special in [false, true] {
-                let ours = p.ours.token_to_piece(t, special).unwrap();
-                assert_eq!(ours, p.theirs.token_to_piece(t, 0, special), "{}", what());
-            }
+        match ours == theirs {
+            true => Ok(ours),
+            false => Err(format!(
+                "{}: parse_special {parse_special}, text \"{}\" ({})\n  ours {ours:?}\ntheirs {theirs:?}",
+                self.name,
+                text.escape_ascii(),
+                String::from_utf8_lossy(text),
+            )
+            .into()),
         }
     }
 }
 
-#[test]
-fn the_references_own_examples() {
-    let Some(peer) = Peer::for_test() else { return };
-    for name in PROMISED.into_iter().chain(["phi-3", "command-r", "refact", "starcoder", "qwen35", "mpt"]) {
-        let file = format!("models/ggml-vocab-{name}.gguf");
-        let ours = Vocab::from_gguf(&File::open(&peer.source(&file)).unwrap()).unwrap();
-        let inputs = std::fs::read(peer.source(&format!("{file}.inp"))).unwrap();
-        let inputs = String::from_utf8(inputs).unwrap();
-        let outputs = std::fs::read_to_string(peer.source(&format!("{file}.out"))).unwrap();
-        let inputs: Vec<_> = inputs.split("\n__ggml_vocab_test__\n").collect();
-        assert!(inputs.len() > 40);
-        // The last input ends with the separator, so one empty text has no line.
-        for (text, ids) in inputs.iter().zip(outputs.lines()) {
-            let want: Vec<Token> = ids.split_whitespace().map(|id| id.parse().unwrap()).collect();
-            assert_eq!(ours.tokenize(text.as_bytes(), false, false).unwrap(), want, "{name}: {text:?}");
-        }
-        assert!(outputs.lines().count() >= inputs.len() - 1, "{name}");
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, ours: T, theirs: T) -> Result<(), Failed> {
+    match ours == theirs {
+        true => Ok(()),
+        false => Err(format!("{what}: ours {ours:?}, theirs {theirs:?}").into()),
     }
+}
+
+fn tables_are_equal(peer: Peer, name: &str) -> Result<(), Failed> {
+    let p = Pair::new(peer, name)?;
+    same("n_tokens", p.ours.n_tokens() as i32, p.theirs.n_tokens())?;
+    let specials = [p.ours.bos(), p.ours.eos(), p.ours.nl(), p.ours.pad()].map(|t| t.unwrap_or(-1));
+    same("bos, eos, nl, pad", specials, p.theirs.specials())?;
+    same("add_bos, add_eos", (p.ours.add_bos(), p.ours.add_eos()), p.theirs.adds())?;
+    for t in 0..p.ours.n_tokens() as Token {
+        let what = format!("token {t} {:?}", p.ours.text(t));
+        same(&what, p.ours.attr(t).unwrap().0, p.theirs.attr(t))?;
+        same(&what, p.ours.is_eog(t), p.theirs.is_eog(t))?;
+        for special in [false, true] {
+            let ours = p.ours.token_to_piece(t, special)?;
+            same(&what, ours, &p.theirs.token_to_piece(t, 0, special))?;
+        }
+    }
+    // All tokens side by side, in stretches: where spaces are cleaned up, more than pieces matters.
+    let ids: Vec<_> = (0..p.ours.n_tokens() as Token).collect();
+    for ids in ids.chunks(64) {
+        for (remove, unparse) in [(false, false), (true, true)] {
+            let ours = p.ours.detokenize(ids, remove, unparse)?;
+            same(&format!("tokens from {}", ids[0]), ours, p.theirs.detokenize(ids, remove, unparse))?;
+        }
+    }
+    Ok(())
+}
+
+fn the_references_own_examples(peer: Peer, name: &str) -> Result<(), Failed> {
+    let file = format!("models/ggml-vocab-{name}.gguf");
+    let ours = Vocab::from_gguf(&File::open(&peer.source(&file))?)?;
+    let inputs = String::from_utf8(std::fs::read(peer.source(&format!("{file}.inp")))?)?;
+    let outputs = std::fs::read_to_string(peer.source(&format!("{file}.out")))?;
+    let inputs: Vec<_> = inputs.split("\n__ggml_vocab_test__\n").collect();
+    assert!(inputs.len() > 40);
+    // The last input ends with the separator, so one empty text has no line.
+    for (text, ids) in inputs.iter().zip(outputs.lines()) {
+        let want: Vec<Token> = ids.split_whitespace().map(|id| id.parse().unwrap()).collect();
+        same(&format!("{text:?}"), ours.tokenize(text.as_bytes(), false, false)?, want)?;
+    }
+    assert!(outputs.lines().count() >= inputs.len() - 1, "{name}");
+    Ok(())
 }
 
 /// xorshift64*, so that the strings are the same on every machine.
@@ -107,7 +177,7 @@ impl Rng {
     }
 }
 
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 34] = [
     "the",
     "Hello",
     "world",
@@ -132,6 +202,16 @@ const WORDS: [&str; 24] = [
     "\u{2581}",
     "_x_",
     "http://a.b/c?d=e",
+    "ÉTÉ",
+    "aÉbÈC",
+    "Straße",
+    "ｆｕｌｌ",
+    "ﬁ",
+    "İstanbul",
+    "<sentinel:12>",
+    "IMGIMGABCZ",
+    "İ",
+    "Ångström",
 ];
 const SPACES: [&str; 14] = [
     " ", "  ", "   ", "\n", "\r\n", "\t", "\n\n", " \n ", "\u{a0}", "\u{3000}", "\u{2028}", "\u{85}",
@@ -193,93 +273,110 @@ fn survivable(text: &[u8]) -> bool {
     !text.windows(2).any(|w| w[0] == 0xF4 && (0x90..0xC0).contains(&w[1]) || (0xF5..=0xF7).contains(&w[0]))
 }
 
-#[test]
-fn generated_strings_tokenize_equally() {
-    let Some(peer) = Peer::for_test() else { return };
-    let pairs: Vec<_> = PROMISED.map(|name| load(&peer, name)).into();
+fn generated_strings_tokenize_equally(peer: Peer, name: &str) -> Result<(), Failed> {
+    let p = Pair::new(peer, name)?;
     let mut rng = Rng(0x5EED);
-    for i in 0..10_000 {
-        for p in &pairs {
-            let text = generate(&mut rng, &p.specials);
-            if !survivable(&text) {
-                continue;
-            }
-            let plain = p.check(&text, false, false);
-            let parsed = p.check(&text, true, true);
-            if i % 10 == 0 {
-                for (ids, remove, unparse) in
-                    [(&plain, false, false), (&parsed, true, false), (&parsed, true, true)]
-                {
-                    let ours = p.ours.detokenize(ids, remove, unparse).unwrap();
-                    let theirs = p.theirs.detokenize(ids, remove, unparse);
-                    assert_eq!(ours, theirs, "{}: {}", p.name, text.escape_ascii());
-                }
+    for i in 0..N_STRINGS {
+        let text = generate(&mut rng, &p.specials);
+        if !survivable(&text) {
+            continue;
+        }
+        let plain = p.check(&text, false, false)?;
+        let parsed = p.check(&text, true, true)?;
+        if i % 10 == 0 {
+            for (ids, remove, unparse) in
+                [(&plain, false, false), (&parsed, true, false), (&parsed, true, true)]
+            {
+                let ours = p.ours.detokenize(ids, remove, unparse)?;
+                let what = format!("{}", text.escape_ascii());
+                same(&what, ours, p.theirs.detokenize(ids, remove, unparse))?;
             }
         }
     }
+    Ok(())
 }
 
-#[test]
-fn other_vocabularies_tokenize_equally() {
-    let Some(peer) = Peer::for_test() else { return };
-    for name in OTHERS {
-        let p = load(&peer, name);
-        let mut rng = Rng(0xACE);
-        for _ in 0..1000 {
-            let text = generate(&mut rng, &p.specials);
-            if survivable(&text) {
-                p.check(&text, false, false);
-                p.check(&text, true, true);
-            }
+fn long_texts_tokenize_equally(peer: Peer, name: &str) -> Result<(), Failed> {
+    let p = Pair::new(peer, name)?;
+    let mut rng = Rng(7);
+    let mut text: Vec<u8> = (0..3000).flat_map(|_| generate(&mut rng, &p.specials)).collect();
+    text.retain(|&b| b < 0xF4);
+    p.check(&text, true, true)?;
+    for run in ["a", " ", "\n", "é", "ab", "日本", "!?", "0"] {
+        p.check(run.repeat(2000).as_bytes(), false, false)?;
+    }
+    Ok(())
+}
+
+/// Names that nobody but the reference knows are found out here, not by a user.
+fn names_are_known(peer: Peer) -> Result<(), Failed> {
+    let unknown: Vec<_> = pre_tokenizers(peer)
+        .into_iter()
+        .filter(|name| {
+            Vocab::from_gguf(&pairs_of_bytes(name)).is_err_and(|e| e.to_string().contains("unknown"))
+        })
+        .collect();
+    same("pre-tokenizers that only the reference knows", unknown, Vec::<String>::new())
+}
+
+/// A vocabulary in which any two bytes may merge, so that where words end shows in the ids.
+fn pairs_of_bytes(pre: &str) -> File {
+    File::from_bytes(write_pairs_of_bytes(pre)).expect("a valid file")
+}
+
+fn write_pairs_of_bytes(pre: &str) -> Vec<u8> {
+    let mut shifted = (0x100..).filter_map(char::from_u32);
+    let bytes: Vec<char> = (0..=255u8)
+        .map(|b| match b {
+            0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF => char::from(b),
+            _ => shifted.next().unwrap(),
+        })
+        .collect();
+    let mut tokens: Vec<String> = bytes.iter().map(char::to_string).collect();
+    tokens.extend((0..=255).map(|b| format!("<0x{b:02X}>")));
+    // An order of merging without any order to it: 40503 is coprime to 65536.
+    let pairs: Vec<_> = (0..65536usize).map(|i| (i * 40503 + 12345) % 65536).collect();
+    let pairs: Vec<_> = pairs.into_iter().map(|i| (bytes[i / 256], bytes[i % 256])).collect();
+    tokens.extend(pairs.iter().map(|(a, b)| format!("{a}{b}")));
+    let merges: Vec<String> = pairs.iter().map(|(a, b)| format!("{a} {b}")).collect();
+    let strs = |texts: &[String]| ArrayBuf::from(&texts.iter().map(String::as_str).collect::<Vec<_>>()[..]);
+    let types: Vec<i32> = (0..tokens.len()).map(|i| if (256..512).contains(&i) { 6 } else { 1 }).collect();
+    let mut w = Writer::new();
+    w.set("general.architecture", "llama").unwrap();
+    w.set("tokenizer.ggml.model", if pre == "whitespace" { pre } else { "gpt2" }).unwrap();
+    w.set("tokenizer.ggml.pre", pre).unwrap();
+    w.set("tokenizer.ggml.tokens", strs(&tokens).as_array()).unwrap();
+    w.set("tokenizer.ggml.token_type", ArrayBuf::from(&types[..]).as_array()).unwrap();
+    w.set("tokenizer.ggml.merges", strs(&merges).as_array()).unwrap();
+    for key in ["bos_token_id", "eos_token_id"] {
+        w.set(&format!("tokenizer.ggml.{key}"), 0u32).unwrap();
+    }
+    w.into_bytes().unwrap()
+}
+
+fn pre_tokenizer_splits_equally(peer: Peer, name: &str) -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("vocab.gguf");
+    std::fs::write(&path, write_pairs_of_bytes(name))?;
+    let p = match Pair::open(peer, name, &path) {
+        // Newer than the library that the peer was built as, older than its source.
+        Err(e) if e.message().is_some_and(|m| m.contains("unknown pre-tokenizer type")) => {
+            println!("ignored: the reference library does not know {name} itself");
+            return Ok(());
         }
-    }
-}
-
-#[test]
-fn long_texts_tokenize_equally() {
-    let Some(peer) = Peer::for_test() else { return };
-    for name in PROMISED {
-        let p = load(&peer, name);
-        let mut rng = Rng(7);
-        let mut text: Vec<u8> = (0..3000).flat_map(|_| generate(&mut rng, &p.specials)).collect();
-        text.retain(|&b| b < 0xF4);
-        p.check(&text, true, true);
-        for run in ["a", " ", "\n", "é", "ab", "日本", "!?", "0"] {
-            p.check(run.repeat(2000).as_bytes(), false, false);
-        }
-    }
-}
-
-/// Not a test: `cargo test --release --test parity_tokenizer -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints timings"]
-fn speed() {
-    let Some(peer) = Peer::for_test() else { return };
-    let mut text = Vec::new();
-    for file in ["README.md", "docs/build.md", "src/llama-vocab.cpp", "ggml/src/ggml.c", "AUTHORS", "LICENSE"]
-    {
-        text.extend(std::fs::read(peer.source(file)).unwrap_or_default());
-    }
-    let once = |f: &mut dyn FnMut()| {
-        let start = std::time::Instant::now();
-        f();
-        start.elapsed().as_secs_f64()
+        pair => pair?,
     };
-    let best = |mut f: &mut dyn FnMut()| (0..5).map(|_| once(&mut f)).fold(f64::MAX, f64::min);
-    for name in PROMISED {
-        let path = peer.source(&format!("models/ggml-vocab-{name}.gguf"));
-        let file = File::open(&path).unwrap();
-        let load_ours = best(&mut || drop(Vocab::from_gguf(&file).unwrap()));
-        let load_theirs = best(&mut || drop(peer.load_vocab(&path).unwrap()));
-        let p = load(&peer, name);
-        let mb = text.len() as f64 / 1e6;
-        let ours = mb / best(&mut || drop(p.ours.tokenize(&text, false, true).unwrap()));
-        let theirs = mb / once(&mut || drop(p.theirs.tokenize(&text, false, true)));
-        println!(
-            "{name:10} {mb:.2} MB: ours {ours:7.2} MB/s, peer {theirs:5.2} MB/s, {:5.1} x; load {:.1} ms, peer {:.1} ms",
-            ours / theirs,
-            load_ours * 1e3,
-            load_theirs * 1e3
-        );
+    let mut rng = Rng(0xACE);
+    for _ in 0..N_PRE_STRINGS {
+        let mut text = generate(&mut rng, &[]);
+        text.extend(generate(&mut rng, &[]));
+        if survivable(&text) {
+            p.check(&text, true, true)?;
+        }
     }
+    for run in ["a", " ", "\n", "A", "É", "1", "½", "a ", " \n", "'s"] {
+        p.check(format!("x{}y", run.repeat(700)).as_bytes(), false, false)?;
+        p.check(run.repeat(700).as_bytes(), false, false)?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rocmforge::Error;
-use rocmforge::quant::{GgmlType, dequantize, quantize};
+use rocmforge::quant::{GgmlType, dequantize, quantize, quantize_weighted};
 
 const VECTORS: &[u8] = include_bytes!("data/quant-vectors.bin");
 
@@ -42,8 +42,7 @@ fn vectors() -> Vec<Vector> {
 }
 
 fn quantizable() -> BTreeSet<GgmlType> {
-    let fits = |t: &GgmlType| quantize(*t, &[0.0; 256], &mut vec![0; t.row_bytes(256).unwrap()]).is_ok();
-    all().into_iter().filter(fits).collect()
+    all().into_iter().filter(|t| !t.needs_importance()).collect()
 }
 
 /// Every type that can be stored.
@@ -76,7 +75,7 @@ fn quantisation_is_that_of_the_reference() {
     let vectors = vectors();
     let rows = &vectors.iter().find(|v| v.kind == 2).unwrap().values;
     let mut seen = BTreeSet::new();
-    for v in vectors.iter().filter(|v| matches!(v.kind, 1 | 4) && quantizable().contains(&v.ty)) {
+    for v in vectors.iter().filter(|v| matches!(v.kind, 1 | 4)) {
         let values = if v.kind == 1 { &v.values } else { rows };
         let mut out = vec![0xaa; v.blocks.len()];
         quantize(v.ty, values, &mut out).unwrap();
@@ -84,6 +83,24 @@ fn quantisation_is_that_of_the_reference() {
         seen.insert(v.ty);
     }
     assert_eq!(seen, quantizable());
+}
+
+#[test]
+fn weighted_quantisation_is_that_of_the_reference() {
+    let vectors = vectors();
+    let values = |kind| &vectors.iter().find(|v| v.kind == kind).unwrap().values;
+    let (rows, importance) = (values(2), values(3));
+    let mut seen = BTreeSet::new();
+    for v in vectors.iter().filter(|v| v.kind == 5) {
+        let mut out = vec![0xaa; v.blocks.len()];
+        let size = v.ty.row_bytes(importance.len()).unwrap();
+        for (row, out) in rows.chunks(importance.len()).zip(out.chunks_mut(size)) {
+            quantize_weighted(v.ty, row, importance, out).unwrap();
+        }
+        assert_blocks(v.ty, rows, &out, &v.blocks);
+        seen.insert(v.ty);
+    }
+    assert_eq!(seen.len() + 3, all().len(), "all but the three float types");
 }
 
 fn assert_blocks(ty: GgmlType, values: &[f32], got: &[u8], want: &[u8]) {
@@ -147,12 +164,15 @@ fn odd_numbers_do_not_panic() {
     let odd = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -1e-45, 0.0];
     for ty in all() {
         for shift in 0..odd.len() {
-            if !quantizable().contains(&ty) {
-                continue;
-            }
             let values: Vec<f32> = (0..512).map(|i| odd[i * (shift + 1) % odd.len()]).collect();
             let mut blocks = vec![0; ty.row_bytes(512).unwrap()];
-            quantize(ty, &values, &mut blocks).unwrap();
+            if !ty.needs_importance() {
+                quantize(ty, &values, &mut blocks).unwrap();
+            }
+            for importance in [&[1.0; 512], &[0.0; 512]] {
+                quantize_weighted(ty, &values, importance, &mut blocks).unwrap();
+            }
+            quantize_weighted(ty, &values, &values, &mut blocks).unwrap();
         }
         for byte in 0..=255 {
             let blocks = vec![byte; ty.row_bytes(512).unwrap()];
@@ -173,6 +193,8 @@ fn wrong_sizes_and_types_are_refused() {
     refused(quantize(GgmlType::Q6_K, &[0.0; 256], &mut [0; 211]), "210 bytes, not 211");
     refused(quantize(GgmlType::Q8_0, &[0.0; 33], &mut [0; 34]), "whole number of q8_0 blocks");
     refused(dequantize(GgmlType::Q8_K, &[0; 292], &mut [0.0; 256]), "q8_K");
+    refused(quantize(GgmlType::IQ2_XXS, &[0.0; 256], &mut [0; 66]), "imatrix");
+    refused(quantize_weighted(GgmlType::Q4_0, &[0.0; 32], &[0.0; 31], &mut [0; 18]), "31 columns");
     refused(quantize(GgmlType::I32, &[0.0], &mut [0; 4]), "i32");
 }
 

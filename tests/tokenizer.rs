@@ -228,7 +228,7 @@ fn a_model_without_vocabulary() {
 fn files_that_cannot_be_used_are_named_errors() {
     let message = |r: Result<Vocab>| r.err().expect("an error").to_string();
     let has = |m: String, parts: &[&str]| assert!(parts.iter().all(|p| m.contains(p)), "{m}");
-    has(message(Builder::new("bert").build()), &["tokenizer.ggml.model", "\"bert\"", "llama", "gpt2"]);
+    has(message(Builder::new("plamo2").build()), &["tokenizer.ggml.model", "\"plamo2\"", "llama", "gpt2"]);
     has(message(bpe("gpt-17", &[], &[]).build()), &["tokenizer.ggml.pre", "gpt-17", "qwen2"]);
     has(message(Builder::new("gpt2").add(&[("a", 0.0, NORMAL)]).build()), &["tokenizer.ggml.merges"]);
     has(message(spm(&[("x", 0.0, NORMAL), ("x", 0.0, NORMAL)]).build()), &["259", "260", "\"x\""]);
@@ -239,6 +239,128 @@ fn files_that_cannot_be_used_are_named_errors() {
     w.set("tokenizer.ggml.scores", ArrayBuf::from(&[0.0f32][..]).as_array()).unwrap();
     let file = File::from_bytes(w.into_bytes().unwrap()).unwrap();
     has(message(Vocab::from_gguf(&file)), &["tokenizer.ggml.scores", "1", "2"]);
+}
+
+/// `[PAD]` 0, `[UNK]` 1, `[CLS]` 2, `[SEP]` 3, then `tokens` from 4.
+fn wpm(tokens: &[&str]) -> Builder {
+    let special =
+        [("[PAD]", 0.0, CONTROL), ("[UNK]", 0.0, UNKNOWN), ("[CLS]", 0.0, CONTROL), ("[SEP]", 0.0, CONTROL)];
+    let tokens: Vec<_> = tokens.iter().map(|&t| (t, 0.0, NORMAL)).collect();
+    Builder::new("bert")
+        .set("tokenizer.ggml.bos_token_id", 2u32)
+        .set("tokenizer.ggml.seperator_token_id", 3u32)
+        .set("tokenizer.ggml.unknown_token_id", 1u32)
+        .add(&special)
+        .add(&tokens)
+}
+
+#[test]
+fn word_pieces_are_the_longest_from_the_left() {
+    let tokens = ["▁un", "aff", "able", "▁unaf", "▁,", "▁日", "▁本", "▁cafe", "▁a"];
+    let v = wpm(&tokens).build().unwrap();
+    assert_eq!(v.kind(), VocabKind::Wpm);
+    let ids = |text: &str| v.tokenize(text.as_bytes(), false, false).unwrap();
+    assert_eq!(ids("UN able,A"), [4, 1, 8, 12], "\"able\" cannot begin a word");
+    assert_eq!(ids("unable"), [4, 6]);
+    assert_eq!(ids("unaffable"), [1], "the longest first token leaves \"fable\", which nothing spells");
+    assert_eq!(ids("  Café\u{301}\0\u{ad}日本\t"), [11, 9, 10]);
+    assert_eq!(v.tokenize(b"a [SEP] a", true, true).unwrap(), [2, 12, 3, 12, 3]);
+    assert_eq!(v.tokenize(b"\xff", false, false).unwrap(), Vec::<i32>::new());
+    assert_eq!(v.detokenize(&[4, 6, 8, 12], false, false).unwrap(), b" unable, a");
+    let cased = wpm(&["▁A", "▁é", "▁e"]).set("tokenizer.ggml.normalizer.lowercase", false);
+    let v = cased.build().unwrap();
+    assert_eq!(v.tokenize("A a é".as_bytes(), false, false).unwrap(), [4, 1, 5]);
+    // The default id lies outside so small a vocabulary.
+    let v = Builder::new("bert").add(&[("a", 0.0, NORMAL)]).build().unwrap();
+    assert!(v.tokenize(b"x", false, false).unwrap_err().to_string().contains("unknown_token_id"));
+}
+
+/// `<pad>` 0, `</s>` 1, `<unk>` 2, then `tokens` from 3.
+fn ugm(tokens: &[(&str, f32, i32)]) -> Builder {
+    Builder::new("t5")
+        .set("tokenizer.ggml.add_space_prefix", true)
+        .set("tokenizer.ggml.remove_extra_whitespaces", true)
+        .add(&[("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN)])
+        .add(tokens)
+}
+
+#[test]
+fn unigrams_take_the_best_sum() {
+    let tokens = [
+        ("▁", -2.0, NORMAL),
+        ("a", -3.0, NORMAL),
+        ("b", -3.0, NORMAL),
+        ("ab", -4.0, NORMAL),
+        ("▁a", -3.5, NORMAL),
+    ];
+    let v = ugm(&tokens).build().unwrap();
+    assert_eq!((v.kind(), v.add_eos()), (VocabKind::Ugm, true));
+    let ids = |text: &str| v.tokenize(text.as_bytes(), false, false).unwrap();
+    assert_eq!(ids("ab"), [3, 6], "-6 beats -6.5 and -8");
+    assert_eq!(ids("  a   a "), [7, 7]);
+    assert_eq!(ids("aéé"), [7, 2], "unknown neighbours are one");
+    assert_eq!(v.tokenize(b"a", true, false).unwrap(), [7, 1]);
+    assert_eq!(v.detokenize(&[7, 6], false, false).unwrap(), b"aab");
+}
+
+#[test]
+fn broken_tables_are_named_errors() {
+    let message = |r: Result<Vocab>| r.err().expect("an error").to_string();
+    let a = [("a", 0.0, NORMAL)];
+    let charsmap = |bytes: &[u8]| {
+        let map = ArrayBuf::from(bytes);
+        ugm(&a).set("tokenizer.ggml.precompiled_charsmap", map.as_array()).build()
+    };
+    for bytes in
+        [&[][..], &[1, 2, 3], &[255, 255, 255, 255, 0], &[4, 0, 0, 0, 1, 1, 1, 1], &[0, 0, 0, 0, b'x']]
+    {
+        assert!(message(charsmap(bytes)).contains("precompiled_charsmap"), "{bytes:?}");
+    }
+    // Rules that point anywhere replace nothing.
+    let wild = [&[8u8, 0, 0, 0][..], &[0xFF; 8], b"x\0"].concat();
+    assert_eq!(charsmap(&wild).unwrap().tokenize(b"ab", false, false).unwrap(), [2, 3, 2]);
+    let floats = ArrayBuf::from(&[1.0f32][..]);
+    let bad = ugm(&a).set("tokenizer.ggml.precompiled_charsmap", floats.as_array());
+    assert!(message(bad.build()).contains("precompiled_charsmap"));
+    let bad = Builder::new("gpt2").add(&a).set("tokenizer.ggml.merges", floats.as_array());
+    assert!(message(bad.build()).contains("tokenizer.ggml.merges"));
+    for score in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let tokens = [("▁a", score, NORMAL), ("a", score, NORMAL), ("▁", -score, NORMAL)];
+        for v in [ugm(&tokens).build().unwrap(), spm(&tokens).build().unwrap()] {
+            let ids = v.tokenize(b"aa a\xff", true, true).unwrap();
+            assert!(ids.iter().all(|&t| (t as usize) < v.n_tokens()), "{score}: {ids:?}");
+        }
+    }
+}
+
+#[test]
+fn gemma_merges_characters_of_lines() {
+    let tokens = ["<bos>", "▁", "a", "▁a", "\n", "\n\n", "<0xC3>", "<0xA9>", "日"];
+    let tokens: Vec<_> =
+        tokens.iter().map(|&t| (t, 0.0, if t.starts_with("<0x") { BYTE } else { NORMAL })).collect();
+    let file = Builder::new("gemma4").add(&tokens).merges(&["▁ a", "▁a a", "\n \n"]);
+    let v = file
+        .set("tokenizer.ggml.bos_token_id", 0u32)
+        .set("tokenizer.ggml.add_bos_token", false)
+        .build()
+        .unwrap();
+    let ids = |text: &str| v.tokenize(text.as_bytes(), false, false).unwrap();
+    assert_eq!(ids("a a\n\n\n日é"), [2, 3, 5, 4, 8, 6, 7]);
+    assert_eq!(ids(" aa"), Vec::<i32>::new(), "a merge to what is no token, and no bytes to spell it");
+    assert_eq!(v.tokenize(b"a", true, false).unwrap(), [0, 2], "BOS whatever the file says");
+    assert_eq!(v.warnings().len(), 1);
+    assert_eq!(v.detokenize(&[2, 3, 6, 7], false, false).unwrap(), "a aé".as_bytes());
+}
+
+#[test]
+fn every_run_may_be_a_special_token() {
+    // The longest first; what is left of a run is looked at again.
+    let runs: Vec<String> = (1..=20).map(|n| "-".repeat(n)).collect();
+    let tokens: Vec<_> = runs.iter().map(|t| (t.as_str(), 0.0, USER_DEFINED)).collect();
+    let v = spm(&tokens).build().unwrap();
+    let ids = v.tokenize("-".repeat(100_007).as_bytes(), false, false).unwrap();
+    assert_eq!(ids.len(), 5001);
+    assert_eq!((ids[0], ids[4999], ids[5000]), (259 + 19, 259 + 19, 259 + 6));
 }
 
 #[test]

@@ -4,10 +4,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{BoolishValueParser, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rocmforge::Token;
+use rocmforge::context::KV_TYPES;
+use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
+use rocmforge::quantize::Mixture;
 use rocmforge::sampler::{Kind, RANDOM_SEED};
 
 /// Generate text, measure speed and look into GGUF model files.
@@ -41,10 +44,16 @@ pub enum Command {
     Generate(Box<GenerateArgs>),
     /// Measure the speed of a model
     Bench(BenchArgs),
+    /// Print the embedding of each line of a text
+    Embed(EmbedArgs),
+    /// Measure how well a model foretells a text
+    Perplexity(PerplexityArgs),
     /// Print the metadata and tensors of a GGUF file
     Inspect(InspectArgs),
     /// Turn a text into tokens
     Tokenize(TokenizeArgs),
+    /// Make a model file smaller
+    Quantize(QuantizeArgs),
     /// Print a completion script
     #[command(hide = true)]
     Completions {
@@ -150,9 +159,42 @@ pub struct GenerateArgs {
     )]
     pub verbose: bool,
     #[command(flatten)]
+    pub session: SessionArgs,
+    #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
     pub compute: ComputeArgs,
+}
+
+/// Flags about what the context holds.
+#[derive(Args)]
+#[command(next_help_heading = "Context")]
+pub struct SessionArgs {
+    /// When the context is full, drop the older half of what is not kept and go on
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub context_shift: bool,
+    /// When the context is full, stop [the default]
+    #[arg(long, value_parser = BoolishValueParser::new(), overrides_with = "context_shift")]
+    pub no_context_shift: bool,
+    /// Tokens of the prompt that a context shift keeps, besides the one that begins the text; -1: all
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(i32).range(-1..),
+        allow_hyphen_values = true
+    )]
+    pub keep: i32,
+    /// Keep what is computed of the prompt in a file, and begin with what it has in common with the one
+    /// kept there before. Without a prompt, that one is continued
+    #[arg(long, value_name = "FILE")]
+    pub prompt_cache: Option<PathBuf>,
+    /// Keep what is generated too
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub prompt_cache_all: bool,
+    /// Leave the file of --prompt-cache as it is
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub prompt_cache_ro: bool,
 }
 
 /// Flags about choosing tokens.
@@ -264,6 +306,83 @@ pub enum Format {
     Json,
 }
 
+/// Flags of `perplexity`.
+#[derive(Args)]
+pub struct PerplexityArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The text [default: read from standard input]
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub prompt: Option<OsString>,
+    /// Read the text from a file; -: standard input
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// Tokens of a piece of the text; the second half of each piece counts
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value = "512",
+        value_parser = RangedU64ValueParser::<usize>::new().range(2..)
+    )]
+    pub ctx_size: usize,
+    /// Pieces to go through [default: all]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub chunks: Option<usize>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// Flags of `embed`.
+#[derive(Args)]
+pub struct EmbedArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The text, one embedding (or, without pooling, one per token) for each line
+    /// [default: read from standard input]
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub prompt: Option<OsString>,
+    /// Read the text from a file; -: standard input
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// How the tokens of a line become one embedding [default: what the model's file says, or none]
+    #[arg(long, value_name = "TYPE", value_parser = pooling())]
+    pub pooling: Option<Pooling>,
+    /// Norm to divide by: -1 none, 0 largest magnitude (to 16 bits), 1 taxicab, 2 Euclidean, >2 p-norm
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(i32).range(-1..=64),
+        allow_hyphen_values = true
+    )]
+    pub embd_normalize: i32,
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "lines")]
+    pub embd_output_format: EmbedFormat,
+    /// Tokens the context holds [default: those of the longest line]
+    #[arg(short, long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub ctx_size: Option<usize>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// How `embed` prints.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EmbedFormat {
+    /// A line of numbers for each embedding
+    Lines,
+    /// A JSON array of arrays
+    Array,
+    /// A JSON object as OpenAI's
+    Json,
+}
+
+fn pooling() -> impl TypedValueParser<Value = Pooling> {
+    let find = |name: String| Pooling::ALL.into_iter().find(|p| p.name() == name).unwrap_or(Pooling::None);
+    PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).map(find)
+}
+
 /// Flags of `inspect`.
 #[derive(Args)]
 pub struct InspectArgs {
@@ -295,6 +414,50 @@ pub struct TokenizeArgs {
     pub parse_special: bool,
 }
 
+/// Flags of `quantize`.
+#[derive(Args)]
+#[command(after_help = mixtures())]
+pub struct QuantizeArgs {
+    /// The model, a GGUF file; the file to write [default: ggml-model-TYPE.gguf beside the model]; the
+    /// type, by name or number; the number of threads, if it is not given by --threads
+    #[arg(required = true, num_args = 2..=4, value_name = "IN [OUT] TYPE [THREADS]")]
+    pub files: Vec<OsString>,
+    /// Importance data, as llama.cpp's imatrix makes it
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+    /// The type of output.weight
+    #[arg(long, value_name = "TYPE", value_parser = tensor_type)]
+    pub output_tensor_type: Option<GgmlType>,
+    /// The type of the token embeddings
+    #[arg(long, value_name = "TYPE", value_parser = tensor_type)]
+    pub token_embedding_type: Option<GgmlType>,
+    /// Give all tensors the same type
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub pure: bool,
+    /// Take tensors that are quantised already, which loses more than quantising the original
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub allow_requantize: bool,
+    /// Leave output.weight as it is
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub leave_output_tensor: bool,
+    /// Threads; 0: all processors
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Print what each tensor becomes
+    #[arg(short, long, value_parser = BoolishValueParser::new())]
+    pub verbose: bool,
+}
+
+fn mixtures() -> String {
+    let names: Vec<&str> = Mixture::ALL.iter().map(|m| m.name()).collect();
+    format!("Types: {}", names.join(", "))
+}
+
+fn tensor_type(s: &str) -> Result<GgmlType, String> {
+    let found = GgmlType::ALL.iter().find(|t| t.has_codec() && t.name().eq_ignore_ascii_case(s));
+    found.copied().ok_or_else(|| "expected the name of a type of weights, as in q6_K".to_string())
+}
+
 /// llama.cpp's flags of several letters after one dash, which the parser does not know.
 const SHORT: [(&str, &str); 4] = [
     ("-ub", "--ubatch-size"),
@@ -318,8 +481,8 @@ pub fn spelled_out(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 fn cache_type() -> impl TypedValueParser<Value = GgmlType> {
-    PossibleValuesParser::new(["f16", "f32"])
-        .map(|name| if name == "f32" { GgmlType::F32 } else { GgmlType::F16 })
+    PossibleValuesParser::new(KV_TYPES.map(GgmlType::name))
+        .map(|name| KV_TYPES.into_iter().find(|t| t.name() == name).expect("one of the possible values"))
 }
 
 fn seed(s: &str) -> Result<u32, String> {

@@ -13,6 +13,7 @@ use rocmforge::{Batch, Context, ContextParams, Model, Token};
 
 use crate::args::{ComputeArgs, GenerateArgs, SamplingArgs};
 use crate::failure::{Failure, Outcome};
+use crate::session::Session;
 use crate::{interrupt, models, output, text};
 
 /// The context where the flag does not say: enough for most uses, and never the gigabytes of cache
@@ -57,10 +58,15 @@ pub fn run(args: &GenerateArgs, matches: &ArgMatches) -> Outcome {
         (None, Some(hp)) => hp.n_ctx_train.min(DEFAULT_CTX),
         (None, None) => DEFAULT_CTX,
     };
-    let tokens = prompt_tokens(&model, &prompt.bytes, args.chat)?;
     let params = ContextParams { n_ctx, log, ..context_params(&args.compute) };
     let mut context = Context::new(Arc::clone(&model), params)?;
     context.set_abort(Some(Box::new(interrupt::requested)));
+    let session = Session::open(&args.session, &mut context)?;
+    let tokens = if prompt.bytes.is_empty() && !args.chat && !session.tokens.is_empty() {
+        session.tokens.clone()
+    } else {
+        prompt_tokens(&model, &prompt.bytes, args.chat)?
+    };
     let n_ctx = context.params().n_ctx;
     if tokens.len() > n_ctx {
         let n = tokens.len();
@@ -82,15 +88,21 @@ pub fn run(args: &GenerateArgs, matches: &ArgMatches) -> Outcome {
     } else if shown {
         output::write(&prompt.bytes)?;
     }
+    let n_past = session.reuse(&tokens, &mut context)?;
+    let n_keep = usize::try_from(args.session.keep)
+        .map_or(tokens.len(), |n| n.saturating_add(usize::from(model.vocab().add_bos())).min(tokens.len()));
     let mut run = Run {
         context,
+        n_past,
+        shift: (args.session.context_shift && !args.session.no_context_shift).then_some(n_keep),
+        shifted: false,
         batch: Batch::new(args.compute.batch_size.min(tokens.len()).max(1), 1)?,
         detokenizer: Detokenizer::new(args.special),
         show_end: args.special,
         prompt: Speed::default(),
         generation: Speed::default(),
     };
-    let end = run.all(&tokens, &mut chain, args.predict);
+    let end = run.all(&tokens, &mut chain, args.predict, &session);
     finish(&mut run, end, n_ctx, &model)
 }
 
@@ -104,7 +116,9 @@ fn finish(run: &mut Run, end: Outcome<End>, n_ctx: usize, model: &Model) -> Outc
     }
     match end {
         Ok(End::ContextFull) => {
-            output::note(&format!("stopped: the context of {n_ctx} tokens is full (-c makes it larger)"));
+            output::note(&format!(
+                "stopped: the context of {n_ctx} tokens is full (-c makes it larger, --context-shift drops what is old)"
+            ));
         }
         Ok(End::Done) | Err(Failure::Interrupted) => {}
         Err(failure) => return Err(failure),
@@ -121,6 +135,12 @@ fn finish(run: &mut Run, end: Outcome<End>, n_ctx: usize, model: &Model) -> Outc
 /// A generation under way.
 struct Run {
     context: Context,
+    /// Tokens in the context.
+    n_past: usize,
+    /// How many tokens at the beginning survive when the context is full; none if it then ends.
+    shift: Option<usize>,
+    /// Some have been dropped.
+    shifted: bool,
     batch: Batch,
     detokenizer: Detokenizer,
     /// Print the token that ends the text.
@@ -131,15 +151,35 @@ struct Run {
 
 impl Run {
     /// Computes the prompt, then generates `n_predict` tokens, or without limit if that is negative.
-    fn all(&mut self, prompt: &[Token], chain: &mut Chain, n_predict: i64) -> Outcome<End> {
+    fn all(
+        &mut self,
+        prompt: &[Token],
+        chain: &mut Chain,
+        n_predict: i64,
+        session: &Session<'_>,
+    ) -> Outcome<End> {
         let start = Instant::now();
-        for tokens in prompt.chunks(self.batch.capacity()) {
-            self.decode(tokens, self.prompt.tokens)?;
+        for tokens in prompt[self.n_past..].chunks(self.batch.capacity()) {
+            self.decode(tokens)?;
             self.prompt.tokens += tokens.len();
             self.prompt.time = start.elapsed();
         }
+        if let Some(path) = session.after_prompt(prompt) {
+            self.context.state_save_file(path, prompt)?;
+        }
         prompt.iter().for_each(|&t| chain.accept(t));
+        let mut text = prompt.to_vec();
+        let end = self.generate(chain, n_predict, &mut text);
+        if let Some(path) = session.at_end()
+            && !self.shifted
+        {
+            self.context.state_save_file(path, &text)?;
+        }
+        end
+    }
 
+    /// Generates; each token that is decoded is added to `text`.
+    fn generate(&mut self, chain: &mut Chain, n_predict: i64, text: &mut Vec<Token>) -> Outcome<End> {
         let model = Arc::clone(self.context.model());
         let vocab = model.vocab();
         let start = Instant::now();
@@ -157,23 +197,43 @@ impl Run {
             if end || self.generation.tokens as i64 == n_predict {
                 break;
             }
-            let pos = prompt.len() + self.generation.tokens - 1;
-            if pos >= self.context.params().n_ctx {
+            if self.n_past >= self.context.params().n_ctx && !self.make_room()? {
                 return Ok(End::ContextFull);
             }
-            self.decode(&[token], pos)?;
+            self.decode(&[token])?;
+            text.push(token);
         }
         Ok(End::Done)
     }
 
-    /// Decodes `tokens` at `pos` and on; the logits of the last are kept.
-    fn decode(&mut self, tokens: &[Token], pos: usize) -> Outcome {
+    /// Drops the older half of the tokens that are not kept and moves the rest in their place; false
+    /// if that is not wanted, or there is none to drop.
+    fn make_room(&mut self) -> Outcome<bool> {
+        let Some(n_keep) = self.shift else { return Ok(false) };
+        let n_discard = (self.n_past - n_keep) / 2;
+        if n_discard == 0 {
+            return Ok(false);
+        }
+        // A context has fewer cells than there are positions.
+        let (keep, end, moved) = (n_keep as Pos, (n_keep + n_discard) as Pos, n_discard as Pos);
+        self.context.seq_rm(0, keep..end)?;
+        self.context.seq_add(0, end..Pos::MAX, -moved)?;
+        self.n_past -= n_discard;
+        self.shifted = true;
+        Ok(true)
+    }
+
+    /// Decodes `tokens` after those in the context; the logits of the last are kept.
+    fn decode(&mut self, tokens: &[Token]) -> Outcome {
         self.batch.clear();
         for (i, &token) in tokens.iter().enumerate() {
-            let pos = Pos::try_from(pos + i).map_err(|_| Failure::Failed("the text is too long".into()))?;
+            let pos =
+                Pos::try_from(self.n_past + i).map_err(|_| Failure::Failed("the text is too long".into()))?;
             self.batch.add(token, pos, &[0], i + 1 == tokens.len())?;
         }
-        Ok(self.context.decode(&self.batch)?)
+        self.context.decode(&self.batch)?;
+        self.n_past += tokens.len();
+        Ok(())
     }
 }
 

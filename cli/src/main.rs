@@ -5,13 +5,17 @@
 mod args;
 mod bandwidth;
 mod bench;
+mod embed;
 mod failure;
 mod generate;
 mod inspect;
 mod interrupt;
 mod models;
 mod output;
+mod perplexity;
+mod quantize;
 mod report;
+mod session;
 mod text;
 mod tokenize;
 
@@ -44,7 +48,10 @@ fn run(cli: Cli, matches: &ArgMatches) -> Outcome {
     match cli.command {
         Command::Generate(args) => generate::run(&args, matches),
         Command::Bench(args) => bench::run(&args),
+        Command::Embed(args) => embed::run(&args, matches),
+        Command::Perplexity(args) => perplexity::run(&args, matches),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Tokenize(args) => tokenize::run(&args, matches),
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => man(command.as_deref()),

@@ -60,17 +60,21 @@ pub fn log(verbose: bool) -> Log {
     }))
 }
 
-/// Loads a model to compute with, behind a progress bar if someone is watching.
-pub fn load(path: &Path, log: Log, verbose: bool) -> Outcome<Arc<Model>> {
-    // Log lines would tear the bar.
-    let bar = (!verbose && io::stderr().is_terminal()).then(|| {
-        let style = ProgressStyle::with_template("loading [{bar:40}] {percent}%");
-        let bar = ProgressBar::new(1000);
-        match style {
+/// A progress bar of a thousand steps on standard error, if someone is watching.
+pub fn bar(what: &'static str) -> Option<ProgressBar> {
+    io::stderr().is_terminal().then(|| {
+        let bar = ProgressBar::new(1000).with_prefix(what);
+        match ProgressStyle::with_template("{prefix} [{bar:40}] {percent}%") {
             Ok(style) => bar.with_style(style.progress_chars("=> ")),
             Err(_) => bar,
         }
-    });
+    })
+}
+
+/// Loads a model to compute with, behind a progress bar if someone is watching.
+pub fn load(path: &Path, log: Log, verbose: bool) -> Outcome<Arc<Model>> {
+    // Log lines would tear the bar.
+    let bar = if verbose { None } else { bar("loading") };
     let mut progress = |share: f32| {
         if let Some(bar) = &bar {
             bar.set_position((share * 1000.0) as u64);

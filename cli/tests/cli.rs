@@ -128,7 +128,7 @@ fn bad_flags_are_usage_errors() {
     for args in [
         &["generate", "--temp", "warm"][..],
         &["generate", "-n", "-2"],
-        &["generate", "-ctk", "q8_0"],
+        &["generate", "-ctk", "q4_0"],
         &["generate", "--samplers", "top_k;magic"],
         &["generate", "--logit-bias", "5"],
         &["generate", "--seed", "-2"],

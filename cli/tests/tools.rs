@@ -147,3 +147,74 @@ fn help_completions_and_manual_pages_are_there() {
     assert!(stdout(&success(&["--version"])).starts_with("rocmforge "));
     assert_eq!(run(&["man", "no-such"]).status.code(), Some(2));
 }
+
+#[test]
+fn perplexity_of_the_held_out_tales() {
+    let heldout = demo().replace("demo.gguf", "heldout.txt");
+    let args = ["perplexity", "-m", &demo(), "-f", &heldout, "-c", "256", "--chunks", "3"];
+    let out = stdout(&success(&args));
+    assert!(out.starts_with("[1]") && out.contains("[3]") && !out.contains("[4]"), "{out}");
+    let (_, estimate) = out.split_once("PPL = ").unwrap();
+    let perplexity: f64 = estimate.split(' ').next().unwrap().parse().unwrap();
+    assert!((1.1..1.8).contains(&perplexity), "{out}");
+    // Micro-batches of any size give the same.
+    let small = [&args[..], &["-ub", "100", "-b", "200"]].concat();
+    let close = stdout(&success(&small));
+    let again: f64 = close.split_once("PPL = ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    assert!((again / perplexity - 1.0).abs() < 1e-3, "{out} {close}");
+    failure(1, &["perplexity", "-m", &demo(), "-p", "too short"], "at least 1024");
+}
+
+#[test]
+fn embeddings_of_lines() {
+    let two = ["embed", "-m", &demo(), "--pooling", "mean", "-p", "A fox.\nA hen and a fox."];
+    let text = stdout(&success(&two));
+    let rows: Vec<Vec<f64>> =
+        text.lines().map(|l| l.split(' ').map(|v| v.parse().unwrap()).collect()).collect();
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        assert!((row.iter().map(|v| v * v).sum::<f64>() - 1.0).abs() < 1e-3);
+    }
+    let json: Json =
+        serde_json::from_str(&stdout(&success(&[&two[..], &["--embd-output-format", "json"]].concat())))
+            .unwrap();
+    let first = json["data"][0]["embedding"].as_array().unwrap();
+    assert_eq!((json["data"].as_array().unwrap().len(), first.len()), (2, rows[0].len()));
+    assert!((first[0].as_f64().unwrap() - rows[0][0]).abs() < 1e-5);
+    let each = stdout(&success(&["embed", "-m", &demo(), "--pooling", "none", "-p", "A fox."]));
+    assert!(each.lines().count() > 2, "one for each token");
+    failure(1, &["embed", "-m", &demo(), "-c", "1", "-p", "A fox."], "-c");
+}
+
+#[test]
+fn quantize_makes_models_that_run() {
+    use rocmforge::quant::GgmlType;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let copy = path("model.gguf");
+    std::fs::copy(demo(), &copy).unwrap();
+    let named = path("small.gguf");
+    let text =
+        stdout(&success(&["quantize", "--token-embedding-type", "q8_0", &copy, &named, "q4_k_m", "2"]));
+    assert!(text.contains("small.gguf: Q4_K_M"), "{text}");
+    let file = File::open(named.as_ref()).unwrap();
+    assert_eq!(file.u32("general.file_type").unwrap(), Some(15));
+    assert_eq!(file.tensor("token_embd.weight").unwrap().ty, GgmlType::Q8_0);
+    success(&["generate", "-m", &named, "-p", PROMPT, "-n", "4", "--temp", "0"]);
+
+    // Without a name the file is beside the model; 7 is Q8_0.
+    success(&["quantize", "-t", "1", &copy, "7"]);
+    assert_eq!(
+        File::open(path("ggml-model-Q8_0.gguf").as_ref()).unwrap().u32("general.file_type").unwrap(),
+        Some(7)
+    );
+
+    failure(1, &["quantize", &named, &path("again.gguf"), "Q4_0"], "requantising");
+    success(&["quantize", "--allow-requantize", &named, &path("again.gguf"), "Q4_0"]);
+    failure(1, &["quantize", &copy, &named, "IQ1_S"], "imatrix");
+    failure(1, &["quantize", "--imatrix", &copy, &copy, &named, "IQ1_S"], "no importance data");
+    failure(2, &["quantize", &copy, &named, "Q9"], "'Q9' is no type");
+    failure(2, &["quantize", &copy, "Q9"], "'Q9' is no type");
+    failure(2, &["quantize", &copy, "Q8_0", "many"], "number of threads");
+    failure(2, &["quantize", &copy, &named, "Q8_0", "--output-tensor-type", "i32"], "type of weights");
+}

@@ -6,12 +6,13 @@
 
 pub mod cpu;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Result;
 use crate::gguf;
 use crate::graph::passes::Packing;
-use crate::graph::{Graph, WeightId};
+use crate::graph::{Graph, KvHalf, WeightId};
 use crate::quant::GgmlType;
 
 /// The weights of a model, bound to a backend. Immutable; shared by all contexts of the model.
@@ -44,6 +45,17 @@ pub struct KvSpec {
     pub type_k: GgmlType,
     /// Type of the values.
     pub type_v: GgmlType,
+}
+
+/// One head of one half of a layer's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvHead {
+    /// The layer.
+    pub layer: usize,
+    /// Keys or values.
+    pub half: KvHalf,
+    /// The head.
+    pub head: usize,
 }
 
 /// What a session is opened for.
@@ -114,10 +126,14 @@ pub trait Session: Send {
     fn compile(&mut self, graph: &Graph) -> Result<ProgramId>;
     /// Runs a compiled graph. Allocates nothing.
     fn run(&mut self, program: ProgramId, inputs: &Inputs, abort: Option<AbortCheck<'_>>) -> Result<()>;
-    /// The first root of the last run: `[n_outputs][n_vocab]` logits.
-    fn output(&self) -> &[f32];
+    /// Output `i` of the last run, `[n_outputs][..]`: the graph's roots that are not effects, in order.
+    fn output(&self, i: usize) -> &[f32];
     /// Changes the number of threads, where that means something.
     fn set_threads(&mut self, n_threads: usize, n_threads_batch: usize) -> Result<()>;
+    /// Copies the rows of `cells` of one head to `out`, which has room for just these.
+    fn kv_read(&self, head: KvHead, cells: Range<usize>, out: &mut [u8]) -> Result<()>;
+    /// Replaces the rows of `cells` of one head by `rows`.
+    fn kv_write(&mut self, head: KvHead, cells: Range<usize>, rows: &[u8]) -> Result<()>;
     /// Bytes of the KV cache and of the arena.
     fn memory(&self) -> SessionMemory;
 }

@@ -11,6 +11,7 @@ use super::model::{UserData, log};
 use super::tensor::ggml_type;
 use super::{rf_batch, rf_log_callback, rf_model, rf_status, rf_type};
 use crate::context::AbortFn;
+use crate::model::Pooling;
 use crate::{Context, ContextParams};
 
 /// The state of one or more sequences over a model: KV cache, logits, threads. Functions that take
@@ -29,6 +30,21 @@ unsafe impl Opaque for rf_context {
 /// Asked now and then during rf_decode(), on the thread that called it; true stops the decode, which
 /// then gives RF_STATUS_ABORTED. Must return, and must not call functions on this context.
 pub type rf_abort_callback = Option<unsafe extern "C" fn(user_data: *mut c_void) -> Flag>;
+
+/// How the embeddings of a sequence's tokens become one.
+#[repr(C)]
+pub enum rf_pooling {
+    /// As the model's file says.
+    Unspecified = -1,
+    /// Not at all: one embedding per token.
+    None = 0,
+    /// The mean of the tokens.
+    Mean = 1,
+    /// The first token.
+    Cls = 2,
+    /// The last token.
+    Last = 3,
+}
 
 /// How to make a context. Filled in by rf_context_params_init(), then changed by the caller.
 #[derive(Clone, Copy)]
@@ -49,10 +65,18 @@ pub struct rf_context_params {
     pub n_threads: i32,
     /// Threads for prompts; 0 (the default) takes the processors available.
     pub n_threads_batch: i32,
-    /// Type of the cached keys: RF_TYPE_F16 (the default) or RF_TYPE_F32.
+    /// Type of the cached keys: RF_TYPE_F16 (the default), RF_TYPE_F32, RF_TYPE_BF16 or
+    /// RF_TYPE_Q8_0, which needs heads of a multiple of 32 elements.
     pub type_k: i32,
-    /// Type of the cached values: RF_TYPE_F16 (the default) or RF_TYPE_F32.
+    /// Type of the cached values, likewise.
     pub type_v: i32,
+    /// How embeddings are pooled: an rf_pooling, or RF_POOLING_UNSPECIFIED (the default) for what the
+    /// model's file says, which for most is not at all.
+    pub pooling: i32,
+    /// Whether embeddings are wanted; see rf_set_embeddings(). Default false.
+    pub embeddings: Flag,
+    /// Zero.
+    pub reserved: [u8; 3],
     /// Takes log lines of this context; or NULL.
     pub log_callback: rf_log_callback,
     /// For log_callback.
@@ -73,6 +97,9 @@ no_padding!(rf_context_params {
     n_threads_batch: i32,
     type_k: i32,
     type_v: i32,
+    pooling: i32,
+    embeddings: Flag,
+    reserved: [u8; 3],
     log_callback: rf_log_callback,
     log_user_data: *mut c_void,
     abort_callback: rf_abort_callback,
@@ -94,6 +121,9 @@ unsafe impl Extensible for rf_context_params {
             n_threads_batch: 0,
             type_k: rf_type::F16 as i32,
             type_v: rf_type::F16 as i32,
+            pooling: rf_pooling::Unspecified as i32,
+            embeddings: Flag::default(),
+            reserved: [0; 3],
             log_callback: None,
             log_user_data: std::ptr::null_mut(),
             abort_callback: None,
@@ -151,6 +181,11 @@ pub unsafe extern "C" fn rf_context_new(
             n_threads_batch: count(p.n_threads_batch, "n_threads_batch")?,
             type_k: ggml_type(p.type_k)?,
             type_v: ggml_type(p.type_v)?,
+            embeddings: p.embeddings.get(),
+            pooling: match p.pooling {
+                -1 => None,
+                n => Some(Pooling::from_number(n.into())?),
+            },
             log: log(p.log_callback, p.log_user_data),
         };
         let mut context = Context::new(model, params)?;
@@ -314,13 +349,13 @@ pub unsafe extern "C" fn rf_synchronize(context: *mut rf_context) -> rf_status {
     unsafe { ffi::write("rf_synchronize", context, |_| Ok(())) }
 }
 
-/// Lends out logits.
+/// Lends out numbers, logits or embeddings.
 ///
 /// # Safety
 /// `data` is NULL or room for a pointer, `len` NULL or room for a size.
-unsafe fn lend_logits(row: &[f32], data: *mut *const f32, len: *mut usize) -> Outcome {
+pub(super) unsafe fn lend_row(row: &[f32], data: *mut *const f32, len: *mut usize) -> Outcome {
     // SAFETY: the caller's promise.
-    let (data, len) = unsafe { (out(data, "logits")?, out(len, "n_logits")?) };
+    let (data, len) = unsafe { (out(data, "the row")?, out(len, "its length")?) };
     data.set(row.as_ptr());
     len.set(row.len());
     Ok(())
@@ -349,7 +384,7 @@ pub unsafe extern "C" fn rf_get_logits(
                     "there are no logits: the last decode failed or asked for none",
                 ));
             }
-            lend_logits(all, logits, n_logits)
+            lend_row(all, logits, n_logits)
         })
     }
 }
@@ -371,7 +406,7 @@ pub unsafe extern "C" fn rf_get_logits_ith(
     n_logits: *mut usize,
 ) -> rf_status {
     // SAFETY: a live context and room for a pointer and a size, says the header.
-    unsafe { ffi::read("rf_get_logits_ith", context, |c| lend_logits(c.logits(index)?, logits, n_logits)) }
+    unsafe { ffi::read("rf_get_logits_ith", context, |c| lend_row(c.logits(index)?, logits, n_logits)) }
 }
 
 /// Why the last call on this context that failed failed; empty if none did.

@@ -399,7 +399,13 @@ pub(super) unsafe fn put_slice<T: Copy>(items: &[T], buf: *mut T, size: usize, l
 ///
 /// # Safety
 /// `len` is NULL or room for a length.
-unsafe fn fits<T>(n: usize, end: usize, buf: *mut T, size: usize, len: *mut usize) -> Outcome<bool> {
+pub(super) unsafe fn fits<T>(
+    n: usize,
+    end: usize,
+    buf: *mut T,
+    size: usize,
+    len: *mut usize,
+) -> Outcome<bool> {
     if let Some(len) = NonNull::new(len) {
         // SAFETY: the caller's promise.
         unsafe { len.write_unaligned(n) };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::ffi::{self, out};
+use super::ffi::{self, Flag, out};
 use super::{rf_context, rf_pos, rf_seq_id, rf_status};
 use crate::kv::Pos;
 
@@ -106,6 +106,44 @@ pub unsafe extern "C" fn rf_memory_seq_add(
 ) -> rf_status {
     // SAFETY: a live context, says the header.
     unsafe { ffi::write("rf_memory_seq_add", context, |c| Ok(c.seq_add(seq_id, range(p0, p1), delta)?)) }
+}
+
+/// Divides the positions of tokens of a sequence, rounding down, so that several tokens share one. The
+/// keys are rotated at the next rf_decode().
+///
+/// @param context The context.
+/// @param seq_id  The sequence.
+/// @param p0      The first position to divide; negative for 0.
+/// @param p1      The position after the last; negative for all.
+/// @param d       By what; at least 1.
+/// @return RF_STATUS_INVALID_ARGUMENT if there is no such sequence, d is below 1, or another sequence
+///         shares a token.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_memory_seq_div(
+    context: *mut rf_context,
+    seq_id: rf_seq_id,
+    p0: rf_pos,
+    p1: rf_pos,
+    d: i32,
+) -> rf_status {
+    // SAFETY: a live context, says the header.
+    unsafe { ffi::write("rf_memory_seq_div", context, |c| Ok(c.seq_div(seq_id, range(p0, p1), d)?)) }
+}
+
+/// Whether tokens can move to other positions: rf_memory_seq_add() and rf_memory_seq_div(). They can in
+/// every model that this version computes.
+///
+/// @param context   The context.
+/// @param can_shift Receives the answer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_memory_can_shift(context: *const rf_context, can_shift: *mut Flag) -> rf_status {
+    // SAFETY: a live context and room for a flag, says the header.
+    unsafe {
+        ffi::read("rf_memory_can_shift", context, |_| {
+            out(can_shift, "can_shift")?.set(true.into());
+            Ok(())
+        })
+    }
 }
 
 /// The lowest position of a sequence in the KV cache.

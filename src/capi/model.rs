@@ -169,6 +169,11 @@ pub unsafe extern "C" fn rf_model_load(
     })
 }
 
+/// A file's path.
+pub(super) fn path(path: &CStr) -> &Path {
+    Path::new(OsStr::from_bytes(path.to_bytes()))
+}
+
 fn load(path: &CStr, p: &rf_model_params) -> Outcome<Loaded> {
     if p.reserved != [0; 3] {
         return Err(Failure::invalid("the reserved bytes of rf_model_params are not zero; initialise it"));
@@ -193,7 +198,7 @@ fn load(path: &CStr, p: &rf_model_params) -> Outcome<Loaded> {
         progress: told.as_mut().map(|f| f as &mut dyn FnMut(f32) -> bool),
         log,
     };
-    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    let path = self::path(path);
     let model = Arc::new(Model::load(path, params)?);
     Ok(Loaded { vocab: Handle::new(model.clone()), model })
 }
@@ -365,6 +370,17 @@ pub unsafe extern "C" fn rf_model_n_head_kv(model: *const rf_model, n: *mut i32)
     unsafe { hparam("rf_model_n_head_kv", model, n, |hp| hp.n_head_kv.first().copied().unwrap_or(0)) }
 }
 
+/// The number of experts in each layer of a model; 0 for one without.
+///
+/// @param model The model.
+/// @param n     Receives the number.
+/// @return RF_STATUS_INVALID_ARGUMENT if only the vocabulary was loaded (vocab_only).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_model_n_expert(model: *const rf_model, n: *mut i32) -> rf_status {
+    // SAFETY: a live model and room for a number, says the header.
+    unsafe { hparam("rf_model_n_expert", model, n, |hp| hp.experts.as_ref().map_or(0, |e| e.n_expert)) }
+}
+
 /// The number of tokens that a model gives logits for. Some models pad it: it is then more than
 /// rf_vocab_n_tokens().
 ///
@@ -396,7 +412,7 @@ pub unsafe extern "C" fn rf_split_path(
 ) -> rf_status {
     ffi::call("rf_split_path", || {
         // SAFETY: a string, says the header.
-        let prefix = Path::new(OsStr::from_bytes(unsafe { c_str(prefix, "prefix") }?.to_bytes()));
+        let prefix = self::path(unsafe { c_str(prefix, "prefix") }?);
         let (Ok(no), Ok(count)) = (u16::try_from(index), u16::try_from(n_files)) else {
             return Err(Failure::invalid(format!("file {index} of {n_files}: expected numbers below 65536")));
         };

@@ -18,16 +18,56 @@ pub enum rf_type {
     F16 = 1,
     /// Blocks of 32 at 4.5 bits each.
     Q4_0 = 2,
+    /// Blocks of 32 at 5 bits each, with an offset.
+    Q4_1 = 3,
+    /// Blocks of 32 at 5.5 bits each.
+    Q5_0 = 6,
+    /// Blocks of 32 at 6 bits each, with an offset.
+    Q5_1 = 7,
     /// Blocks of 32 at 8.5 bits each.
     Q8_0 = 8,
+    /// Superblocks of 256 at 2.625 bits each.
+    Q2_K = 10,
+    /// Superblocks of 256 at 3.4375 bits each.
+    Q3_K = 11,
     /// Superblocks of 256 at 4.5 bits each.
     Q4_K = 12,
     /// Superblocks of 256 at 5.5 bits each.
     Q5_K = 13,
     /// Superblocks of 256 at 6.5625 bits each.
     Q6_K = 14,
+    /// Superblocks of 256 at 2.0625 bits each, points of a grid.
+    IQ2_XXS = 16,
+    /// Superblocks of 256 at 2.3125 bits each, points of a grid.
+    IQ2_XS = 17,
+    /// Superblocks of 256 at 3.0625 bits each, points of a grid.
+    IQ3_XXS = 18,
+    /// Superblocks of 256 at 1.5625 bits each, points of a grid.
+    IQ1_S = 19,
+    /// Blocks of 32 at 4.5 bits each, levels spaced as weights are.
+    IQ4_NL = 20,
+    /// Superblocks of 256 at 3.4375 bits each, points of a grid.
+    IQ3_S = 21,
+    /// Superblocks of 256 at 2.5625 bits each, points of a grid.
+    IQ2_S = 22,
+    /// Superblocks of 256 at 4.25 bits each, levels spaced as weights are.
+    IQ4_XS = 23,
+    /// Superblocks of 256 at 1.75 bits each, points of a grid.
+    IQ1_M = 29,
     /// 16-bit floating point (bfloat16).
     BF16 = 30,
+    /// Superblocks of 256 at 1.6875 bits each, ternary.
+    TQ1_0 = 34,
+    /// Superblocks of 256 at 2.0625 bits each, ternary.
+    TQ2_0 = 35,
+    /// Blocks of 32 at 4.25 bits each, MXFP4 of the OCP MX specification.
+    MXFP4 = 39,
+    /// Blocks of 64 at 4.5 bits each, 4-bit floating point with 8-bit floating-point scales.
+    NVFP4 = 40,
+    /// Blocks of 128 at 1.125 bits each, binary.
+    Q1_0 = 41,
+    /// Blocks of 64 at 2.25 bits each.
+    Q2_0 = 42,
 }
 
 /// What a tensor is like. The caller sets struct_size before the call.

@@ -34,8 +34,12 @@ pub enum rf_vocab_type {
     None = 0,
     /// SentencePiece: byte-level pairs by score, with byte fallback.
     Spm = 1,
-    /// Byte-level byte pair encoding, by merge rank.
+    /// Byte pair encoding, by merge rank.
     Bpe = 2,
+    /// WordPiece.
+    Wpm = 3,
+    /// SentencePiece unigram, the best sum of scores.
+    Ugm = 4,
 }
 
 /// What kind of token one is: bits.
@@ -105,6 +109,8 @@ pub unsafe extern "C" fn rf_vocab_get_type(vocab: *const rf_vocab, r#type: *mut 
                 VocabKind::None => rf_vocab_type::None,
                 VocabKind::Spm => rf_vocab_type::Spm,
                 VocabKind::Bpe => rf_vocab_type::Bpe,
+                VocabKind::Wpm => rf_vocab_type::Wpm,
+                VocabKind::Ugm => rf_vocab_type::Ugm,
             })
         })
     }

@@ -6,6 +6,19 @@ use super::{
 };
 use crate::quant::GgmlType;
 
+/// The rows of a micro-batch sorted by expert; see [`Op::GroupByExpert`].
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    /// Experts to choose from.
+    pub n_expert: usize,
+    /// `[n_expert + 1]`: where each expert's rows begin.
+    pub offsets: TensorId,
+    /// `[k m]`: which row of the micro-batch each sorted row is.
+    pub rows: TensorId,
+    /// `[k, m]`: where each row's experts are among the sorted rows.
+    pub places: TensorId,
+}
+
 /// Makes a [`Graph`].
 pub struct Builder {
     graph: Graph,
@@ -114,6 +127,23 @@ impl Builder {
         self.push(Tensor { op: Op::View, src: vec![x], dtype, ne, nb, extent, offset })
     }
 
+    /// Elements `first..first + n` of each row.
+    pub fn part(&mut self, x: TensorId, first: usize, n: usize) -> TensorId {
+        let t = self.graph.node(x).clone();
+        assert!(first + n <= t.ne[0], "{first}..{} of {:?}", first + n, t.ne);
+        self.view(x, [n, t.ne[1], t.ne[2], t.ne[3]], t.nb, first * t.nb[0], t.extent)
+    }
+
+    /// Rows `[dim * n_head, n]` as `[dim, n_head, n]`.
+    pub fn heads(&mut self, x: TensorId, dim: usize) -> TensorId {
+        let t = self.graph.node(x);
+        let ([n, rows, ..], [elem, row, ..]) = (t.ne, t.nb);
+        assert!(n % dim == 0 && t.n_rows() == rows, "heads of {dim} in {:?}", t.ne);
+        let (ne, nb) = ([dim, n / dim, rows, 1], [elem, dim * elem, row, row * rows]);
+        let extent = t.extent;
+        self.view(x, ne, nb, 0, extent)
+    }
+
     /// Rows of `table` by id.
     pub fn get_rows(&mut self, table: TensorId, ids: TensorId) -> TensorId {
         let ne = [self.ne(table)[0], self.ne(ids)[0], 1, 1];
@@ -127,6 +157,57 @@ impl Builder {
         assert_eq!(wn[0], xn[0], "inner dimensions of a product");
         let extent = self.extent(x);
         self.node(Op::MatMul { bias: false, residual: false }, &[w, x], [wn[1], xn[1], 1, 1], extent)
+    }
+
+    /// Each of the sorted rows `x [k, p]` times its expert's matrix of `w [k, m, n_expert]`.
+    pub fn mat_mul_id(&mut self, w: TensorId, x: TensorId, groups: &Groups) -> TensorId {
+        let (wn, xn) = (self.ne(w), self.ne(x));
+        assert!(wn[0] == xn[0] && wn[2] == groups.n_expert, "{wn:?} and {xn:?}");
+        assert_eq!(xn[1], self.ne(groups.rows)[0], "a row for each pair");
+        let extent = self.extent(x);
+        self.node(Op::MatMulId, &[w, x, groups.offsets], [wn[1], xn[1], 1, 1], extent)
+    }
+
+    fn ints(&mut self, op: Op, src: TensorId, ne: [usize; 4], extent: Extent) -> TensorId {
+        let nb = contiguous(ne, 4);
+        self.push(Tensor { op, src: vec![src], dtype: DType::I32, ne, nb, extent, offset: 0 })
+    }
+
+    /// The ids of the `k` largest elements of each row.
+    pub fn top_k(&mut self, x: TensorId, k: usize) -> TensorId {
+        let (ne, extent) = (self.ne(x), self.extent(x));
+        assert!(0 < k && k <= ne[0], "the {k} largest of {}", ne[0]);
+        self.ints(Op::TopK { k }, x, [k, ne[1], 1, 1], extent)
+    }
+
+    /// The softmax of the logits at `ids`, times `scale`.
+    pub fn expert_weights(&mut self, logits: TensorId, ids: TensorId, scale: f32) -> TensorId {
+        let (ne, extent) = (self.ne(ids), self.extent(ids));
+        assert_eq!(self.ne(logits)[1], ne[1], "a row of ids for each of logits");
+        self.node(Op::ExpertWeights { scale: Bits32(scale) }, &[logits, ids], ne, extent)
+    }
+
+    /// Sorts the rows that have `ids [k, m]` by expert.
+    pub fn group_by_expert(&mut self, ids: TensorId, n_expert: usize) -> Groups {
+        let ([k, m, ..], extent) = (self.ne(ids), self.extent(ids));
+        let (n, len) = (k * m, n_expert + 1 + 2 * k * m);
+        let all = self.ints(Op::GroupByExpert { n_expert }, ids, [len, 1, 1, 1], Extent::Fixed);
+        let mut view = |ne, first: usize, extent| self.view(all, ne, contiguous(ne, 4), first * 4, extent);
+        Groups {
+            n_expert,
+            offsets: view([n_expert + 1, 1, 1, 1], 0, Extent::Fixed),
+            rows: view([n, 1, 1, 1], n_expert + 1, extent),
+            places: view([k, m, 1, 1], n_expert + 1 + n, extent),
+        }
+    }
+
+    /// Each row's sum over its experts' results among the sorted rows `y [n, k m]`, weighted by
+    /// `weights [k, m]`.
+    pub fn combine(&mut self, y: TensorId, groups: &Groups, weights: TensorId) -> TensorId {
+        let (yn, ne) = (self.ne(y), self.ne(groups.places));
+        assert!(yn[1] == ne[0] * ne[1] && ne == self.ne(weights), "{yn:?} and {ne:?}");
+        let extent = self.extent(weights);
+        self.node(Op::Combine, &[y, groups.places, weights], [yn[0], ne[1], 1, 1], extent)
     }
 
     fn binary(&mut self, op: Op, a: TensorId, b: TensorId) -> TensorId {
@@ -156,6 +237,12 @@ impl Builder {
     pub fn silu(&mut self, x: TensorId) -> TensorId {
         let (ne, extent) = (self.ne(x), self.extent(x));
         self.node(Op::Silu, &[x], ne, extent)
+    }
+
+    /// `silu(gate) * up`.
+    pub fn swiglu(&mut self, gate: TensorId, up: TensorId) -> TensorId {
+        let gate = self.silu(gate);
+        self.mul(gate, up)
     }
 
     /// Cosines and sines for each of `positions`.

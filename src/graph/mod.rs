@@ -14,7 +14,7 @@ pub mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use build::Builder;
+pub use build::{Builder, Groups};
 
 use crate::quant::GgmlType;
 
@@ -168,6 +168,30 @@ pub enum Op {
         /// A residual comes last.
         residual: bool,
     },
+    /// `(w [k, m, n_expert], x [k, p], offsets [n_expert + 1]) -> [m, p]`: rows
+    /// `offsets[e]..offsets[e + 1]` of `x` times the matrix `e`.
+    MatMulId,
+    /// `x [n, m] -> [k, m]`, i32: where in each row its largest elements are, the largest first and
+    /// of equals the first first. Always different places of the row, whatever it holds.
+    TopK {
+        /// How many.
+        k: usize,
+    },
+    /// `(logits [n_expert, m], ids [k, m]) -> [k, m]`: the softmax of the logits at `ids`.
+    ExpertWeights {
+        /// Factor on the weights.
+        scale: Bits32,
+    },
+    /// `ids [k, m] -> [n_expert + 1 + 2 k m]`, i32: the pairs of a row and one of its ids, sorted by
+    /// id and then by row. First, for each id and the end, where its pairs begin; then the row of
+    /// each pair in that order; then, for each row and each of its ids, the place of that pair.
+    GroupByExpert {
+        /// Ids are less than this.
+        n_expert: usize,
+    },
+    /// `(y [n, k m], places [k, m], weights [k, m], [residual [n, m]]) -> [n, m]`: for each row, the
+    /// sum of the rows of `y` at its places, weighted, and of the residual.
+    Combine,
     /// `(a, b) -> a + b`; `b` may be a single row.
     Add,
     /// `(a, b) -> a * b`; `b` may be a single row.

@@ -131,6 +131,9 @@ fn fuse_pair(nodes: &[Tensor], op: Op, inner: TensorId, other: TensorId) -> Opti
         (Op::MatMul { bias: false, residual: false }, Op::Add) if weight_row => {
             Some((Op::MatMul { bias: true, residual: false }, with(other)))
         }
+        (Op::Combine, Op::Add) if x.src.len() == 3 && y.ne == x.ne && y.dtype == DType::F32 => {
+            Some((Op::Combine, with(other)))
+        }
         (Op::MatMul { bias, residual: false }, Op::Add) if y.ne == x.ne && y.dtype == DType::F32 => {
             Some((Op::MatMul { bias, residual: true }, with(other)))
         }
@@ -139,18 +142,29 @@ fn fuse_pair(nodes: &[Tensor], op: Op, inner: TensorId, other: TensorId) -> Opti
 }
 
 /// Puts a [`Op::Pack`] before each product that reads packed rows. Products of one input get one
-/// each; common-subexpression elimination makes them a single one.
+/// each; common-subexpression elimination makes them a single one. Rows that are sorted by expert
+/// are packed before they are, while there is one of each.
 pub fn pack_activations(graph: Graph, packing: &dyn Packing) -> Graph {
+    let packed = |nodes: &mut Vec<Tensor>, id: TensorId| {
+        let x = nodes[id.0 as usize].clone();
+        let row = packing.packed_row_bytes(x.ne[0]);
+        let nb = [row, row, row * x.ne[1], row * x.ne[1] * x.ne[2]];
+        push(nodes, Tensor { op: Op::Pack, src: vec![id], dtype: DType::Packed, nb, offset: 0, ..x })
+    };
     rebuild(graph, |nodes, _, mut node| {
-        if let Op::MatMul { .. } = node.op
+        if let Op::MatMul { .. } | Op::MatMulId = node.op
             && let DType::Ggml(ty) = nodes[node.src[0].0 as usize].dtype
             && packing.wants_packed(ty)
         {
             let x = nodes[node.src[1].0 as usize].clone();
-            let row = packing.packed_row_bytes(x.ne[0]);
-            let nb = [row, row, row * x.ne[1], row * x.ne[1] * x.ne[2]];
-            let src = vec![node.src[1]];
-            node.src[1] = push(nodes, Tensor { op: Op::Pack, src, dtype: DType::Packed, nb, offset: 0, ..x });
+            node.src[1] = if node.op == Op::MatMulId && x.op == Op::GetRows {
+                let table = packed(nodes, x.src[0]);
+                let row = nodes[table.0 as usize].nb[1];
+                let (src, nb) = (vec![table, x.src[1]], [row, row, row * x.ne[1], row * x.ne[1]]);
+                push(nodes, Tensor { src, dtype: DType::Packed, nb, ..x })
+            } else {
+                packed(nodes, node.src[1])
+            };
         }
         Rewrite::Keep(node)
     })

@@ -5,6 +5,7 @@
 //! Only moving positions ([`Cells::seq_add`]) needs work on the keys, which is left for the next
 //! decode ([`Cells::take_shifts`]).
 
+pub mod state;
 #[cfg(test)]
 mod tests;
 
@@ -169,6 +170,24 @@ impl Cells {
     /// Moves the tokens of `seq` at the positions of `range` by `delta`. Tokens that would come to
     /// lie before position 0 are removed. Tokens that another sequence shares cannot move.
     pub fn seq_add(&mut self, seq: SeqId, range: Range<Pos>, delta: Pos) -> Result<()> {
+        self.seq_move(seq, range, |pos| {
+            pos.checked_add(delta)
+                .ok_or_else(|| Error::InvalidArgument(format!("position {pos} + {delta} overflows")))
+        })
+    }
+
+    /// Divides the positions of the tokens of `seq` in `range` by `divisor`, rounding down: several
+    /// tokens then share one. Tokens that another sequence shares cannot move.
+    pub fn seq_div(&mut self, seq: SeqId, range: Range<Pos>, divisor: Pos) -> Result<()> {
+        if divisor <= 0 {
+            return Err(Error::InvalidArgument(format!(
+                "positions divided by {divisor}; expected 1 or more"
+            )));
+        }
+        self.seq_move(seq, range, |pos| Ok(pos / divisor))
+    }
+
+    fn seq_move(&mut self, seq: SeqId, range: Range<Pos>, to: impl Fn(Pos) -> Result<Pos>) -> Result<()> {
         self.check_seq(seq)?;
         let mut alone = SeqSet::default();
         alone.insert(seq);
@@ -183,20 +202,16 @@ impl Cells {
                     self.pos[i]
                 )));
             }
-            if self.pos[i].checked_add(delta).is_none() {
-                return Err(Error::InvalidArgument(format!("position {} + {delta} overflows", self.pos[i])));
-            }
-        }
-        if delta == 0 {
-            return Ok(());
+            to(self.pos[i])?;
         }
         for i in 0..self.end {
             if self.in_range(i, seq, &range) {
-                self.pos[i] += delta;
-                if self.pos[i] < 0 {
+                let pos = to(self.pos[i])?;
+                if pos < 0 {
                     self.drop_seq(i, seq);
-                } else {
-                    self.shift[i] += delta;
+                } else if pos != self.pos[i] {
+                    self.shift[i] += pos - self.pos[i];
+                    self.pos[i] = pos;
                     self.has_shift = true;
                 }
             }

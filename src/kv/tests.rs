@@ -78,6 +78,19 @@ fn shifts_add_up_and_are_taken_once() {
 }
 
 #[test]
+fn divided_positions() {
+    let mut c = filled(10, &[0]);
+    c.seq_div(0, 4..9, 2).unwrap();
+    assert_eq!(c.pos[..10], [0, 1, 2, 3, 2, 2, 3, 3, 4, 9]);
+    let mut shifts = vec![0; 128];
+    c.take_shifts(&mut shifts);
+    assert_eq!(shifts[..10], [0, 0, 0, 0, -2, -3, -3, -4, -4, 0]);
+    assert!(c.seq_div(0, 0..9, 0).is_err() && c.seq_div(0, 0..9, -1).is_err());
+    c.seq_div(0, 0..Pos::MAX, 1).unwrap();
+    assert!(!c.has_shifts(), "nothing moved");
+}
+
+#[test]
 fn tokens_before_position_zero_are_dropped() {
     let mut c = filled(10, &[0]);
     c.seq_add(0, 0..Pos::MAX, -4).unwrap();

@@ -1,5 +1,6 @@
 //! Hyperparameters: what the metadata of a file says of the shape of its model.
 
+use super::Pooling;
 use crate::gguf::File;
 use crate::graph::RopeParams;
 use crate::{Error, Result};
@@ -28,9 +29,32 @@ pub struct Hparams {
     pub rms_eps: f32,
     /// Rotary positions: `rope.*`.
     pub rope: RopeParams,
+    /// Whether the frequencies have two sets of divisors, one for contexts up to that of training
+    /// and one for longer ones (LongRoPE): `rope.scaling.type` is `longrope`.
+    pub longrope: bool,
+    /// The experts of each layer; `None` in a dense model.
+    pub experts: Option<Experts>,
+    /// How its embeddings are pooled: `pooling_type`, else not at all.
+    pub pooling: Pooling,
     /// Rows of the embedding table.
     pub n_vocab: usize,
 }
+
+/// A mixture of experts in place of each feed-forward network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experts {
+    /// Experts of a layer: `expert_count`.
+    pub n_expert: usize,
+    /// Per layer, experts that a token goes through: `expert_used_count`.
+    pub n_used: Vec<usize>,
+    /// Per layer, width of one expert: `expert_feed_forward_length`, else `feed_forward_length`.
+    pub n_ff: Vec<usize>,
+    /// Factor on the weights of the experts: `expert_weights_scale`, else 1.
+    pub weights_scale: f32,
+}
+
+/// More experts than this are taken for damage.
+const MAX_EXPERTS: usize = 1024;
 
 /// More layers, heads or widths than this are taken for damage, not for a model.
 const LIMIT: u32 = 1 << 24;
@@ -120,27 +144,72 @@ impl Hparams {
         let head_dim_k = keys.size_or("attention.key_length", head_dim)?;
         let head_dim_v = keys.size_or("attention.value_length", head_dim)?;
         let n_ctx_train = keys.size_or("context_length", None)?;
-        if let Some(n) = file.u32(&keys.key("expert_count"))?
-            && n > 0
-        {
+        let nextn = keys.key("nextn_predict_layers");
+        if let Some(n @ 1..) = file.u32(&nextn)? {
             return Err(Error::Unsupported(format!(
-                "{arch}.expert_count is {n}: mixtures of experts are not supported yet"
+                "{nextn} is {n}: layers that predict further tokens are not supported"
             )));
         }
+        let experts = experts(&keys, n_layer)?;
+        // A model without dense layers may leave their width out.
+        let n_ff = experts.as_ref().map(|e| &e.n_ff[..]);
         Ok(Hparams {
             n_ctx_train,
             n_embd,
             n_layer,
-            n_ff: keys.sizes("feed_forward_length", n_layer, None)?,
+            n_ff: keys.sizes("feed_forward_length", n_layer, n_ff)?,
             n_head,
             n_head_kv,
             head_dim_k,
             head_dim_v,
             rms_eps: keys.float_or("attention.layer_norm_rms_epsilon", 1e-5)?,
             rope: rope(&keys, head_dim_k, n_ctx_train)?,
+            longrope: file.str(&keys.key("rope.scaling.type"))? == Some("longrope"),
+            experts,
+            pooling: pooling(&keys)?,
             n_vocab: vocab_rows(file)?,
         })
     }
+}
+
+fn experts(keys: &Keys<'_>, n_layer: usize) -> Result<Option<Experts>> {
+    let n_expert = match keys.file.u32(&keys.key("expert_count"))? {
+        None | Some(0) => return Ok(None),
+        Some(n) => n as usize,
+    };
+    if n_expert > MAX_EXPERTS {
+        return Err(Error::Format(format!(
+            "{} is {n_expert}; expected at most {MAX_EXPERTS}",
+            keys.key("expert_count")
+        )));
+    }
+    let n_used = keys.sizes("expert_used_count", n_layer, None)?;
+    if let Some(n) = n_used.iter().find(|&&n| n > n_expert) {
+        return Err(Error::Format(format!(
+            "{} is {n}, more than the {n_expert} of {}",
+            keys.key("expert_used_count"),
+            keys.key("expert_count")
+        )));
+    }
+    let groups = keys.key("expert_group_count");
+    if let Some(n @ 2..) = keys.file.u32(&groups)? {
+        return Err(Error::Unsupported(format!("{groups} is {n}: routing by groups is not supported")));
+    }
+    let n_ff = match keys.file.get(&keys.key("expert_feed_forward_length")) {
+        Some(_) => keys.sizes("expert_feed_forward_length", n_layer, None)?,
+        None => keys.sizes("feed_forward_length", n_layer, None)?,
+    };
+    let weights_scale = match keys.float_or("expert_weights_scale", 1.0)? {
+        0.0 => 1.0,
+        scale => scale,
+    };
+    Ok(Some(Experts { n_expert, n_used, n_ff, weights_scale }))
+}
+
+fn pooling(keys: &Keys<'_>) -> Result<Pooling> {
+    let key = keys.key("pooling_type");
+    let number = keys.file.u32(&key)?.unwrap_or(0);
+    Pooling::from_number(number.into()).map_err(|e| Error::Unsupported(format!("{key}: {e}")))
 }
 
 fn vocab_rows(file: &File) -> Result<usize> {
@@ -159,6 +228,12 @@ fn rope(keys: &Keys<'_>, head_dim: usize, n_ctx_train: usize) -> Result<RopePara
             keys.key("rope.dimension_count")
         )));
     }
+    let sections = keys.key("rope.dimension_sections");
+    if keys.file.get(&sections).is_some() {
+        return Err(Error::Unsupported(format!(
+            "the file has {sections}: positions in several dimensions are not supported"
+        )));
+    }
     let kind_key = keys.key("rope.scaling.type");
     let kind = keys.file.str(&kind_key)?.unwrap_or("linear");
     let factor = match keys.float_or("rope.scaling.factor", 0.0)? {
@@ -168,11 +243,11 @@ fn rope(keys: &Keys<'_>, head_dim: usize, n_ctx_train: usize) -> Result<RopePara
     let scale = if factor == 0.0 { 1.0 } else { 1.0 / factor };
     let (freq_scale, ext_factor) = match kind {
         "none" => (1.0, 0.0),
-        "linear" => (scale, 0.0),
+        "linear" | "longrope" => (scale, 0.0),
         "yarn" => (scale, 1.0),
         other => {
             return Err(Error::Unsupported(format!(
-                "{kind_key} is \"{other}\"; supported are none, linear and yarn"
+                "{kind_key} is \"{other}\"; supported are none, linear, yarn and longrope"
             )));
         }
     };
@@ -194,4 +269,81 @@ fn rope(keys: &Keys<'_>, head_dim: usize, n_ctx_train: usize) -> Result<RopePara
         beta_slow: keys.float_or("rope.scaling.yarn_beta_slow", 1.0)?,
         n_ctx_orig: n_ctx_orig as u32,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::{Value, Writer};
+    use crate::quant::GgmlType;
+
+    /// The hyperparameters of a small mixture with these keys changed or added.
+    fn read(arch: &str, keys: &[(&str, Value<'_>)]) -> Result<Hparams> {
+        // Outlives the writer, which borrows it.
+        let table = [0u8; 64 * 4 * 4];
+        let mut w = Writer::new();
+        for (key, value) in [
+            ("block_count", 2u32),
+            ("embedding_length", 64),
+            ("context_length", 128),
+            ("feed_forward_length", 96),
+            ("attention.head_count", 4),
+            ("expert_count", 8),
+            ("expert_used_count", 2),
+        ] {
+            w.set(&format!("{arch}.{key}"), value).unwrap();
+        }
+        for (key, value) in keys {
+            w.set(&format!("{arch}.{key}"), *value).unwrap();
+        }
+        w.tensor("token_embd.weight", &[64, 4], GgmlType::F32, &table).unwrap();
+        Hparams::from_gguf(&File::from_bytes(w.into_bytes().unwrap()).unwrap(), arch)
+    }
+
+    #[test]
+    fn experts_are_read() {
+        let plain = read("llama", &[]).unwrap().experts.unwrap();
+        let want = Experts { n_expert: 8, n_used: vec![2; 2], n_ff: vec![96; 2], weights_scale: 1.0 };
+        assert_eq!(plain, want);
+        let keys =
+            [("expert_feed_forward_length", Value::U32(32)), ("expert_weights_scale", Value::F32(2.5))];
+        let narrow = read("qwen3moe", &keys).unwrap();
+        assert_eq!(narrow.experts, Some(Experts { n_ff: vec![32; 2], weights_scale: 2.5, ..want }));
+        assert_eq!(narrow.n_ff, [96; 2]);
+        assert_eq!(read("llama", &[("expert_count", Value::U32(0))]).unwrap().experts, None);
+    }
+
+    #[test]
+    fn impossible_experts_are_refused_by_name() {
+        let one = |name, v: u32| [(name, Value::U32(v))];
+        for (name, keys) in [
+            ("expert_used_count", one("expert_used_count", 0)),
+            ("expert_used_count", one("expert_used_count", 9)),
+            ("expert_count", one("expert_count", 1025)),
+            ("expert_count", one("expert_count", u32::MAX)),
+            ("expert_feed_forward_length", one("expert_feed_forward_length", 0)),
+            ("expert_group_count", one("expert_group_count", 2)),
+            ("nextn_predict_layers", one("nextn_predict_layers", 1)),
+        ] {
+            let e = read("llama", &keys).unwrap_err().to_string();
+            assert!(e.contains(&format!("llama.{name}")), "{e}");
+        }
+        let e = read("llama", &[("expert_weights_scale", Value::F32(f32::NAN))]).unwrap_err();
+        assert!(e.to_string().contains("expert_weights_scale"), "{e}");
+    }
+
+    #[test]
+    fn longrope_keeps_positions_and_scales_the_magnitude() {
+        let keys = [
+            ("rope.scaling.type", Value::Str("longrope")),
+            ("rope.scaling.original_context_length", Value::U32(32)),
+            ("rope.scaling.attn_factor", Value::F32(1.25)),
+        ];
+        let hp = read("llama", &keys).unwrap();
+        assert!(hp.longrope);
+        let RopeParams { freq_scale, ext_factor, attn_factor, n_ctx_orig, .. } = hp.rope;
+        assert_eq!((freq_scale, ext_factor, attn_factor, n_ctx_orig), (1.0, 0.0, 1.25, 32));
+        let e = read("llama", &[("rope.scaling.type", Value::Str("su"))]).unwrap_err().to_string();
+        assert!(e.contains("\"su\"") && e.contains("longrope"), "{e}");
+    }
 }

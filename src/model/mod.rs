@@ -3,20 +3,22 @@
 
 pub(crate) mod arch;
 mod hparams;
+mod pooling;
 
-pub use hparams::Hparams;
+pub use hparams::{Experts, Hparams};
+pub use pooling::Pooling;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Weights, cpu};
-use crate::gguf::File;
+use crate::gguf::{File, TensorInfo};
 use crate::log::{Log, info, warning};
 use crate::quant::GgmlType;
 use crate::tokenizer::Vocab;
 use crate::{Error, Result};
-use arch::{Arch, GraphSpec, TensorTable};
+use arch::{Arch, TensorTable};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -47,6 +49,8 @@ pub(crate) struct Compute {
     pub tensors: TensorTable,
     pub backend: Arc<dyn Backend>,
     pub weights: Arc<dyn Weights>,
+    /// See [`Model::sums`].
+    sums: OnceLock<(u32, u32)>,
 }
 
 impl Model {
@@ -68,6 +72,7 @@ impl Model {
     }
 
     fn from_file(file: Arc<File>, params: ModelParams<'_>, start: Instant) -> Result<Model> {
+        must_be_a_model(&file)?;
         let vocab = Vocab::from_gguf(&file)?;
         let mut always = |_| true;
         let progress: &mut dyn FnMut(f32) -> bool = match params.progress {
@@ -141,11 +146,20 @@ impl Model {
     }
 
     /// Bytes of weights that producing one token reads: all matrices, without the embedding table
-    /// unless it is the output matrix too.
+    /// unless it is the output matrix too, and of the experts of a layer those that it uses.
     pub fn bytes_per_token(&self) -> u64 {
         let tied = self.file.tensor("output.weight").is_none();
-        let read = |name: &str| tied || name != "token_embd.weight";
-        self.file.tensors().iter().filter(|t| read(&t.name)).map(|t| t.n_bytes() as u64).sum()
+        let experts = self.hparams().and_then(|hp| hp.experts.as_ref());
+        let read = |t: &TensorInfo| match experts {
+            _ if !tied && t.name == "token_embd.weight" => 0,
+            Some(e) if t.dims[2] > 1 => {
+                let il = t.name.split('.').nth(1).and_then(|il| il.parse::<usize>().ok());
+                let n_used = il.and_then(|il| e.n_used.get(il)).copied().unwrap_or(e.n_expert);
+                t.n_bytes() as u64 / e.n_expert as u64 * n_used as u64
+            }
+            _ => t.n_bytes() as u64,
+        };
+        self.file.tensors().iter().map(read).sum()
     }
 
     /// How long loading took.
@@ -163,6 +177,13 @@ impl Model {
         self.compute.as_ref().map_or(0, |c| c.weights.resident_bytes())
     }
 
+    /// CRC-32 of the hyperparameters, and of the tensors' names, types, shapes and first bytes: whether
+    /// a saved state belongs to this model. Looked at when first asked for.
+    pub(crate) fn sums(&self) -> Result<(u32, u32)> {
+        let compute = self.compute()?;
+        Ok(*compute.sums.get_or_init(|| sums(&self.file, compute.arch.name)))
+    }
+
     pub(crate) fn compute(&self) -> Result<&Compute> {
         self.compute.as_ref().ok_or_else(|| {
             Error::InvalidArgument(
@@ -170,6 +191,17 @@ impl Model {
             )
         })
     }
+}
+
+/// Other things come in GGUF files too, and lack a model's keys: better to say what they are.
+fn must_be_a_model(file: &File) -> Result<()> {
+    let what = match file.str("general.type")? {
+        Some("adapter") => "a LoRA adapter, which goes with a model",
+        Some("imatrix") => "an importance matrix, which goes into quantization",
+        Some("mmproj") => "a projector of images or sound, which goes with a model",
+        _ => return Ok(()),
+    };
+    Err(Error::Unsupported(format!("the file is not a model (general.type): it is {what}")))
 }
 
 impl Compute {
@@ -184,12 +216,27 @@ impl Compute {
             )));
         }
         let tensors = TensorTable::new(file)?;
-        // Building a graph checks every tensor that the model needs, and tells which those are.
-        let (type_k, type_v) = (GgmlType::F32, GgmlType::F32);
-        let spec = GraphSpec { n_tokens: 1, n_outputs: 1, n_cells: 64, type_k, type_v };
-        let survey = arch.graph(&hparams, &tensors, &spec)?;
+        let needed = arch.weights(&hparams, &tensors)?;
         let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
-        let weights = backend.bind(file, &survey.weights(), progress)?;
-        Ok(Compute { arch, hparams, tensors, backend, weights })
+        let weights = backend.bind(file, &needed, progress)?;
+        Ok(Compute { arch, hparams, tensors, backend, weights, sums: OnceLock::new() })
     }
+}
+
+/// Bytes of each tensor that are summed: enough to tell a model from its fine-tuned kin, few enough
+/// to leave it on disk.
+const SAMPLE: usize = 64;
+
+fn sums(file: &File, arch: &str) -> (u32, u32) {
+    let (mut hparams, mut weights) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
+    let own = |key: &str| key.strip_prefix(arch).is_some_and(|rest| rest.starts_with('.'));
+    for (key, value) in file.keys().filter(|(key, _)| own(key)) {
+        hparams.update(format!("{key}={value:?};").as_bytes());
+    }
+    for t in file.tensors() {
+        weights.update(format!("{}:{}:{:?};", t.name, t.ty as u32, t.dims).as_bytes());
+        let data = file.data(t);
+        weights.update(&data[..data.len().min(SAMPLE)]);
+    }
+    (hparams.finalize(), weights.finalize())
 }

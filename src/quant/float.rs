@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::Block;
-use super::encode::Encode;
+use super::encode::{Encode, Importance};
 
 /// IEEE 754 binary32.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -40,19 +40,19 @@ impl Block<1> for BF16 {
 }
 
 impl Encode<1> for F32 {
-    fn quantize(src: &[f32; 1]) -> Self {
+    fn encode(src: &[f32; 1], _: Option<Importance<'_, 1>>) -> Self {
         F32(src[0])
     }
 }
 
 impl Encode<1> for F16 {
-    fn quantize(src: &[f32; 1]) -> Self {
+    fn encode(src: &[f32; 1], _: Option<Importance<'_, 1>>) -> Self {
         F16(half::f16::from_f32(src[0]))
     }
 }
 
 impl Encode<1> for BF16 {
-    fn quantize(src: &[f32; 1]) -> Self {
+    fn encode(src: &[f32; 1], _: Option<Importance<'_, 1>>) -> Self {
         BF16(half::bf16::from_f32(src[0]))
     }
 }

@@ -2,7 +2,7 @@
 //! block names one for each 8 or 4 weights. They are constants of the formats.
 
 #[path = "grid_data.rs"]
-mod data;
+pub(super) mod data;
 
 /// IQ1_S and IQ1_M: coordinates -1, 0 and 1, byte i being coordinate i as an `i8`.
 pub(crate) static IQ1: [u64; 2048] = points_of_8(&data::IQ1_S, [0xff, 0, 1, 0]);

@@ -12,11 +12,12 @@ mod iq4;
 mod kquant;
 mod legacy;
 mod mx;
+mod mxfp6;
 mod small;
 mod ternary;
 
 use bytemuck::Pod;
-pub use encode::quantize;
+pub use encode::{quantize, quantize_weighted};
 pub use iq1::{BlockIQ1_M, BlockIQ1_S, IQ1_DELTA};
 pub use iq2::{BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS};
 pub use iq3::{BlockIQ3_S, BlockIQ3_XXS};
@@ -24,6 +25,7 @@ pub use iq4::{BlockIQ4_NL, BlockIQ4_XS, IQ4_VALUES, QK4_NL};
 pub use kquant::{BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K, BlockQ6_K, QK_K, scale_min, scales_of_6};
 pub use legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, QK4_0, QK4_1, QK5_0, QK5_1, QK8_0};
 pub use mx::{BlockMXFP4, BlockNVFP4, FP4_VALUES, QK_MXFP4, QK_NVFP4, e8m0_half, ue4m3_half};
+pub use mxfp6::{BlockMXFP6, Fp6, QK_MXFP6, e8m0};
 pub use small::{BlockQ1_0, BlockQ2_0, QK1_0, QK2_0};
 pub use ternary::{BlockTQ1_0, BlockTQ2_0};
 
@@ -144,6 +146,13 @@ impl GgmlType {
         !matches!(self, I8 | I16 | I32 | I64 | F64 | Q8_1 | Q8_K)
     }
 
+    /// Whether weights can only be quantised to this type with importance data: so few bits need to
+    /// know where they count.
+    pub const fn needs_importance(self) -> bool {
+        use GgmlType::*;
+        matches!(self, IQ1_S | IQ2_XXS | IQ2_XS)
+    }
+
     /// Bytes of a row of `n` elements; an error unless `n` is a whole number of blocks.
     pub fn row_bytes(self, n: usize) -> Result<usize> {
         if !n.is_multiple_of(self.block_len()) {
@@ -157,6 +166,11 @@ impl GgmlType {
             .checked_mul(self.block_bytes())
             .ok_or_else(|| Error::Format(format!("a row of {n} elements overflows")))
     }
+}
+
+/// The f16 bits nearest to a number.
+fn to_f16(value: f32) -> u16 {
+    half::f16::from_f32(value).to_bits()
 }
 
 /// A block of `N` weights as it lies in a file, aligned to at most 2 bytes.
@@ -177,42 +191,43 @@ fn dequantize_blocks<const N: usize, B: Block<N>>(src: &[u8], dst: &mut [f32]) {
     }
 }
 
-/// Calls `$f::<N, B>($args)` for the block type of `$ty`; [`Error::Unsupported`] if there is none.
+/// Calls `$f::<{ $crate::quant::N }, $crate::quant::B>($args)` for the block type of `$ty`; [`Error::Unsupported`] if there is none.
 macro_rules! for_block_of {
     ($ty:expr, $f:ident($($arg:expr),+)) => {
         match $ty {
-            GgmlType::F32 => $f::<1, float::F32>($($arg),+),
-            GgmlType::F16 => $f::<1, float::F16>($($arg),+),
-            GgmlType::BF16 => $f::<1, float::BF16>($($arg),+),
-            GgmlType::Q4_0 => $f::<QK4_0, BlockQ4_0>($($arg),+),
-            GgmlType::Q4_1 => $f::<QK4_1, BlockQ4_1>($($arg),+),
-            GgmlType::Q5_0 => $f::<QK5_0, BlockQ5_0>($($arg),+),
-            GgmlType::Q5_1 => $f::<QK5_1, BlockQ5_1>($($arg),+),
-            GgmlType::Q8_0 => $f::<QK8_0, BlockQ8_0>($($arg),+),
-            GgmlType::Q2_K => $f::<QK_K, BlockQ2_K>($($arg),+),
-            GgmlType::Q3_K => $f::<QK_K, BlockQ3_K>($($arg),+),
-            GgmlType::Q4_K => $f::<QK_K, BlockQ4_K>($($arg),+),
-            GgmlType::Q5_K => $f::<QK_K, BlockQ5_K>($($arg),+),
-            GgmlType::Q6_K => $f::<QK_K, BlockQ6_K>($($arg),+),
-            GgmlType::IQ2_XXS => $f::<QK_K, BlockIQ2_XXS>($($arg),+),
-            GgmlType::IQ2_XS => $f::<QK_K, BlockIQ2_XS>($($arg),+),
-            GgmlType::IQ3_XXS => $f::<QK_K, BlockIQ3_XXS>($($arg),+),
-            GgmlType::IQ1_S => $f::<QK_K, BlockIQ1_S>($($arg),+),
-            GgmlType::IQ3_S => $f::<QK_K, BlockIQ3_S>($($arg),+),
-            GgmlType::IQ2_S => $f::<QK_K, BlockIQ2_S>($($arg),+),
-            GgmlType::IQ4_XS => $f::<QK_K, BlockIQ4_XS>($($arg),+),
-            GgmlType::IQ1_M => $f::<QK_K, BlockIQ1_M>($($arg),+),
-            GgmlType::TQ1_0 => $f::<QK_K, BlockTQ1_0>($($arg),+),
-            GgmlType::TQ2_0 => $f::<QK_K, BlockTQ2_0>($($arg),+),
-            GgmlType::IQ4_NL => $f::<QK4_NL, BlockIQ4_NL>($($arg),+),
-            GgmlType::MXFP4 => $f::<QK_MXFP4, BlockMXFP4>($($arg),+),
-            GgmlType::NVFP4 => $f::<QK_NVFP4, BlockNVFP4>($($arg),+),
-            GgmlType::Q1_0 => $f::<QK1_0, BlockQ1_0>($($arg),+),
-            GgmlType::Q2_0 => $f::<QK2_0, BlockQ2_0>($($arg),+),
-            ty => return Err(Error::Unsupported(format!("no conversion for weights of type {}", ty.name()))),
+            $crate::quant::GgmlType::F32 => $f::<1, $crate::quant::float::F32>($($arg),+),
+            $crate::quant::GgmlType::F16 => $f::<1, $crate::quant::float::F16>($($arg),+),
+            $crate::quant::GgmlType::BF16 => $f::<1, $crate::quant::float::BF16>($($arg),+),
+            $crate::quant::GgmlType::Q4_0 => $f::<{ $crate::quant::QK4_0 }, $crate::quant::BlockQ4_0>($($arg),+),
+            $crate::quant::GgmlType::Q4_1 => $f::<{ $crate::quant::QK4_1 }, $crate::quant::BlockQ4_1>($($arg),+),
+            $crate::quant::GgmlType::Q5_0 => $f::<{ $crate::quant::QK5_0 }, $crate::quant::BlockQ5_0>($($arg),+),
+            $crate::quant::GgmlType::Q5_1 => $f::<{ $crate::quant::QK5_1 }, $crate::quant::BlockQ5_1>($($arg),+),
+            $crate::quant::GgmlType::Q8_0 => $f::<{ $crate::quant::QK8_0 }, $crate::quant::BlockQ8_0>($($arg),+),
+            $crate::quant::GgmlType::Q2_K => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockQ2_K>($($arg),+),
+            $crate::quant::GgmlType::Q3_K => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockQ3_K>($($arg),+),
+            $crate::quant::GgmlType::Q4_K => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockQ4_K>($($arg),+),
+            $crate::quant::GgmlType::Q5_K => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockQ5_K>($($arg),+),
+            $crate::quant::GgmlType::Q6_K => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockQ6_K>($($arg),+),
+            $crate::quant::GgmlType::IQ2_XXS => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockIQ2_XXS>($($arg),+),
+            $crate::quant::GgmlType::IQ2_XS => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockIQ2_XS>($($arg),+),
+            $crate::quant::GgmlType::IQ3_XXS => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockIQ3_XXS>($($arg),+),
+            $crate::quant::GgmlType::IQ1_S => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockIQ1_S>($($arg),+),
+            $crate::quant::GgmlType::IQ3_S => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockIQ3_S>($($arg),+),
+            $crate::quant::GgmlType::IQ2_S => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockIQ2_S>($($arg),+),
+            $crate::quant::GgmlType::IQ4_XS => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockIQ4_XS>($($arg),+),
+            $crate::quant::GgmlType::IQ1_M => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockIQ1_M>($($arg),+),
+            $crate::quant::GgmlType::TQ1_0 => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockTQ1_0>($($arg),+),
+            $crate::quant::GgmlType::TQ2_0 => $f::<{ $crate::quant::QK_K }, $crate::quant::BlockTQ2_0>($($arg),+),
+            $crate::quant::GgmlType::IQ4_NL => $f::<{ $crate::quant::QK4_NL }, $crate::quant::BlockIQ4_NL>($($arg),+),
+            $crate::quant::GgmlType::MXFP4 => $f::<{ $crate::quant::QK_MXFP4 }, $crate::quant::BlockMXFP4>($($arg),+),
+            $crate::quant::GgmlType::NVFP4 => $f::<{ $crate::quant::QK_NVFP4 }, $crate::quant::BlockNVFP4>($($arg),+),
+            $crate::quant::GgmlType::Q1_0 => $f::<{ $crate::quant::QK1_0 }, $crate::quant::BlockQ1_0>($($arg),+),
+            $crate::quant::GgmlType::Q2_0 => $f::<{ $crate::quant::QK2_0 }, $crate::quant::BlockQ2_0>($($arg),+),
+            ty => return Err($crate::Error::Unsupported(format!("no conversion for weights of type {}", ty.name()))),
         }
     };
 }
+use for_block_of;
 
 /// Turns whole blocks of `ty` into the f32 values that they stand for, bit for bit as ggml does.
 ///

@@ -36,7 +36,7 @@ const _: () = assert!(size_of::<BlockTQ1_0>() == 54 && size_of::<BlockTQ2_0>() =
 /// Digit `i`, 0 to 4, of a byte of [`BlockTQ1_0`].
 fn digit(byte: u8, i: usize) -> i32 {
     const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
-    i32::from(u16::from(byte.wrapping_mul(POWERS[i])) * 3 >> 8)
+    i32::from((u16::from(byte.wrapping_mul(POWERS[i])) * 3) >> 8)
 }
 
 impl Block<QK_K> for BlockTQ1_0 {

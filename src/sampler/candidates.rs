@@ -60,8 +60,8 @@ impl<'a> Candidates<'a> {
         items.reserve(logits.len());
         // Likewise which of these a token needs.
         let n_blocks = logits.len().div_ceil(BLOCK);
-        scratch.keys.clear();
-        scratch.keys.reserve(n_blocks);
+        scratch.top.clear();
+        scratch.top.reserve(logits.len());
         scratch.sums.clear();
         scratch.sums.reserve(n_blocks);
         scratch.edits.clear();
@@ -319,14 +319,13 @@ impl<'a> Candidates<'a> {
         // Rarely does a nucleus hold more than this; then the sorted part grows.
         let mut n = at_least.max(256);
         if self.row.is_some() {
-            if n < self.len() && self.collect_top(n) {
-                scan::sort_part(self.items, 0, n, descending);
-                if let Some(keep) = mass_prefix(&mut self.items[..n], max, total, p, at_least) {
-                    self.items.truncate(keep);
-                    self.row = None;
-                    self.sorted = true;
-                    return;
-                }
+            if n < self.len()
+                && self.collect_top(n)
+                && let Some(keep) = mass_prefix(&mut self.items[..n], max, total, p, at_least)
+            {
+                self.items.truncate(keep);
+                self.row = None;
+                return;
             }
             self.items();
         }
@@ -477,45 +476,44 @@ impl<'a> Candidates<'a> {
     fn collect(&mut self, min_logit: f32) {
         self.items.clear();
         let Some(row) = &self.row else { return };
-        let (mut maxima, mut buf) = ([0.0; BLOCK], [0.0; BLOCK]);
-        for (c, chunk) in row.scratch.maxima.chunks(BLOCK).enumerate() {
-            let maxima = &mut maxima[..chunk.len()];
-            maxima.iter_mut().zip(chunk).for_each(|(x, &max)| *x = max / row.divisor);
-            for b in ones(scan::at_least(maxima, min_logit)).map(|i| c * BLOCK + i) {
-                let block = row.block(b, &mut buf);
-                for i in ones(scan::at_least(block, min_logit)) {
-                    self.items.push(Candidate { id: (b * BLOCK + i) as Token, logit: block[i], p: 0.0 });
-                }
-            }
-        }
+        row.survivors(min_logit, |id, logit| self.items.push(Candidate { id, logit, p: 0.0 }));
         self.sorted = false;
     }
 
-    /// Writes a few of the row's candidates to the items, the `k` largest among them; false if the row
-    /// has too few blocks for that, or a NaN.
+    /// Writes the `k` largest of the row's candidates to the items, in order; false if the row has too
+    /// few blocks to find them by, or a NaN.
     ///
-    /// The k-th largest of the blocks' maxima is a bound that at least k logits reach, and few others.
+    /// A bound that at least k of the blocks' maxima reach is reached by at least k logits, and few
+    /// others. Survivors are sorted as integers: descending logit, then ascending id.
     fn collect_top(&mut self, k: usize) -> bool {
         let Some(row) = self.scan() else { return false };
         if k == 0 || k > row.scratch.maxima.len() {
             return false;
         }
-        let keys = &mut row.scratch.keys;
-        keys.clear();
-        keys.extend(row.scratch.maxima.iter().map(|&max| !key(max)));
-        let bound = unkey(!*keys.select_nth_unstable(k - 1).1) / row.divisor;
-        self.collect(bound);
+        let bound = scan::bound_of(&row.scratch.maxima, k) / row.divisor;
+        let mut top = std::mem::take(&mut row.scratch.top);
+        top.clear();
+        row.survivors(bound, |id, logit| {
+            // Flipping the sign bit makes the signed key an unsigned one.
+            let order = !(key(logit) as u32 ^ 1 << 31);
+            top.push(u64::from(order) << 32 | u64::from(id as u32));
+        });
+        if k < top.len() {
+            top.select_nth_unstable(k - 1);
+            top.truncate(k);
+        }
+        top.sort_unstable();
+        self.items.clear();
+        self.items.extend(top.iter().map(|&packed| {
+            let order = !((packed >> 32) as u32);
+            Candidate { id: packed as u32 as Token, logit: unkey((order ^ 1 << 31) as i32), p: 0.0 }
+        }));
+        if let Some(row) = &mut self.row {
+            row.scratch.top = top;
+        }
+        self.sorted = true;
         true
     }
-}
-
-/// The positions of the ones in `bits`, ascending.
-fn ones(mut bits: u128) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let at = (bits != 0).then_some(bits.trailing_zeros() as usize);
-        bits &= bits.wrapping_sub(1);
-        at
-    })
 }
 
 /// How many of the sorted `items`, at least `at_least`, reach the share `p` of the weight `total`;

@@ -21,8 +21,8 @@ pub(super) struct Scratch {
     pub(super) edits: Vec<(Token, f32)>,
     /// The largest logit of each block, before the division.
     pub(super) maxima: Vec<f32>,
-    /// The keys of the maxima, complemented so that the largest comes first.
-    pub(super) keys: Vec<i32>,
+    /// The candidates of a selection: complemented key of the logit, then id.
+    pub(super) top: Vec<u64>,
     /// The sum of the softmax weights of each block.
     pub(super) sums: Vec<f64>,
 }
@@ -66,4 +66,41 @@ impl Row<'_> {
         }
         block
     }
+
+    /// Calls `found` with each candidate of at least `min_logit`, by ascending id. The row must have been
+    /// scanned.
+    #[inline]
+    pub(super) fn survivors(&self, min_logit: f32, mut found: impl FnMut(Token, f32)) {
+        let (mut scaled, mut buf) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let as_it_is = self.divisor == 1.0;
+        for (c, chunk) in self.scratch.maxima.chunks(BLOCK).enumerate() {
+            let maxima = if as_it_is {
+                chunk
+            } else {
+                let scaled = &mut scaled[..chunk.len()];
+                scaled.iter_mut().zip(chunk).for_each(|(x, &max)| *x = max / self.divisor);
+                scaled
+            };
+            for b in ones(scan::at_least(maxima, min_logit)).map(|i| c * BLOCK + i) {
+                let start = b * BLOCK;
+                let block = if as_it_is && self.scratch.edits.is_empty() {
+                    &self.logits[start..self.logits.len().min(start + BLOCK)]
+                } else {
+                    self.block(b, &mut buf)
+                };
+                for i in ones(scan::at_least(block, min_logit)) {
+                    found((start + i) as Token, block[i]);
+                }
+            }
+        }
+    }
+}
+
+/// The positions of the ones in `bits`, ascending.
+fn ones(mut bits: u128) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = (bits != 0).then_some(bits.trailing_zeros() as usize);
+        bits &= bits.wrapping_sub(1);
+        at
+    })
 }

@@ -1,23 +1,31 @@
 //! The passes over whole rows of logits.
 //!
-//! On x86-64 each also has a version for AVX2, picked at run time. The order of additions is fixed and
-//! nothing is contracted to a fused multiply-add, so every version gives the same bits.
+//! On x86-64 each also has versions for AVX2 and AVX-512, picked at run time. The order of additions is
+//! fixed and nothing is contracted to a fused multiply-add, so every version gives the same bits.
 
 use std::cmp::Ordering;
 
 /// Logits in one block: the unit that selections skip and that sums are taken over.
 pub(super) const BLOCK: usize = 128;
 
-/// Compiles `$body` also for AVX2 and dispatches to the best that this processor runs.
+/// Compiles `$body` also for AVX2 and AVX-512 and dispatches to the best that this processor runs.
 macro_rules! vectorised {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty = $body:ident) => {
         $(#[$doc])*
         pub(super) fn $name($($arg: $ty),*) -> $ret {
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+                fn avx512($($arg: $ty),*) -> $ret {
+                    $body($($arg),*)
+                }
                 #[target_feature(enable = "avx2")]
                 fn avx2($($arg: $ty),*) -> $ret {
                     $body($($arg),*)
+                }
+                if has_avx512() {
+                    // SAFETY: the processor has just said that it runs them.
+                    return unsafe { avx512($($arg),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
                     // SAFETY: the processor has just said that it runs AVX2.
@@ -29,12 +37,23 @@ macro_rules! vectorised {
     };
 }
 
+/// Whether the processor runs what the widest versions here are made of.
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+}
+
 /// Writes the largest logit of each block of [`BLOCK`] to `maxima`; true if any logit is NaN.
 ///
 /// `maxima` has one element per block, the last block may be short. With a NaN, maxima mean nothing.
 pub(super) fn block_maxima(logits: &[f32], maxima: &mut [f32]) -> bool {
     let (blocks, tail) = logits.as_chunks::<BLOCK>();
     let mut nan = match () {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor has just said that it runs AVX-512.
+        () if has_avx512() => unsafe { avx512::block_maxima(blocks, maxima) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has just said that it runs AVX2.
         () if std::arch::is_x86_feature_detected!("avx2") => unsafe { avx2::block_maxima(blocks, maxima) },
@@ -66,10 +85,49 @@ pub(super) fn at_least(block: &[f32], bound: f32) -> u128 {
     block.iter().enumerate().fold(0, |bits, (i, &x)| bits | u128::from(x >= bound) << i)
 }
 
+/// Asks for what will be read some blocks from now. A row that another core has just written, or that
+/// other work has pushed out to the last cache, arrives late for hardware that only guesses.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn prefetch(block: &[f32; BLOCK]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    const AHEAD: usize = 8;
+    for line in 0..BLOCK / 16 {
+        let address = block.as_ptr().wrapping_add(AHEAD * BLOCK + line * 16);
+        // SAFETY: a hint; an address that is not mapped is ignored.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+}
+
+/// The pass over the row in wider vectors.
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::{BLOCK, prefetch};
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn block_maxima(blocks: &[[f32; BLOCK]], maxima: &mut [f32]) -> bool {
+        let mut nan = 0;
+        for (block, out) in blocks.iter().zip(maxima) {
+            prefetch(block);
+            // SAFETY: the array is as wide as the vector, and the load needs no alignment.
+            let load = |x: &[f32; 16]| unsafe { _mm512_loadu_ps(x.as_ptr()) };
+            let mut max = _mm512_set1_ps(f32::NEG_INFINITY);
+            for two in block.as_chunks::<16>().0.as_chunks::<2>().0 {
+                let (a, b) = (load(&two[0]), load(&two[1]));
+                nan |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b);
+                max = _mm512_max_ps(max, _mm512_max_ps(a, b));
+            }
+            *out = _mm512_reduce_max_ps(max);
+        }
+        nan != 0
+    }
+}
+
 /// The two passes of a selection, which the compiler does not vectorise well by itself.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::BLOCK;
+    use super::{BLOCK, prefetch};
     use std::arch::x86_64::*;
 
     const WIDTH: usize = 8;
@@ -84,6 +142,7 @@ mod avx2 {
     pub(super) fn block_maxima(blocks: &[[f32; BLOCK]], maxima: &mut [f32]) -> bool {
         let mut nan = _mm256_setzero_ps();
         for (block, out) in blocks.iter().zip(maxima) {
+            prefetch(block);
             let mut max = _mm256_set1_ps(f32::NEG_INFINITY);
             for four in block.as_chunks::<WIDTH>().0.as_chunks::<4>().0 {
                 let [a, b, c, d] = [load(&four[0]), load(&four[1]), load(&four[2]), load(&four[3])];
@@ -130,6 +189,40 @@ fn weigh_body(block: &mut [f32], max: f32) -> f64 {
         }
     }
     sum_body(block)
+}
+
+vectorised! {
+    /// How many of the logits are at least `bound`.
+    fn count_at_least(logits: &[f32], bound: f32) -> u32 = count_body
+}
+
+#[inline(always)]
+fn count_body(logits: &[f32], bound: f32) -> u32 {
+    logits.iter().map(|&x| u32::from(x >= bound)).sum()
+}
+
+/// A bound that at least `k` of the logits reach, at most a few more if they are not equal. There must
+/// be `k` logits or more, and none may be NaN.
+///
+/// Halves the span of keys; sorting out the k-th largest would take longer.
+pub(super) fn bound_of(logits: &[f32], k: usize) -> f32 {
+    let min = logits.iter().copied().fold(f32::INFINITY, f32::min);
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // All reach `low`; `high` is above the greatest.
+    let (mut low, mut high) = (i64::from(key(min)), i64::from(key(max)) + 1);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let n = count_at_least(logits, unkey(middle as i32)) as usize;
+        if n < k {
+            high = middle;
+            continue;
+        }
+        low = middle;
+        if n <= k + k / 2 + 8 {
+            break;
+        }
+    }
+    unkey(low as i32)
 }
 
 vectorised! {
@@ -249,6 +342,27 @@ mod tests {
                 let mut bad = logits.clone();
                 bad[at] = f32::NAN;
                 assert!(block_maxima(&bad, &mut maxima), "NaN at {at} of {n} not seen");
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_leave_enough_and_few_more() {
+        let rows = [
+            (0..1000).map(|i| ((i * 7919) % 1009) as f32 - 500.0).collect::<Vec<_>>(),
+            (0..1000).map(|i| -1e30 / (1.0 + i as f32)).collect(),
+            (0..1000).map(|i| if i < 990 { f32::NEG_INFINITY } else { i as f32 }).collect(),
+            vec![2.5; 50],
+            vec![f32::NEG_INFINITY, 0.0, -0.0, f32::INFINITY],
+        ];
+        for row in rows {
+            let mut sorted = row.clone();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            for k in [1, 2, 3, 4, 10, 40, 200, 1000].into_iter().filter(|&k| k <= row.len()) {
+                let bound = bound_of(&row, k);
+                let n = row.iter().filter(|x| **x >= bound).count();
+                let ties = row.iter().filter(|x| **x == sorted[k - 1]).count();
+                assert!(n >= k && n <= k + k / 2 + 8 + ties, "{n} reach the bound for {k}");
             }
         }
     }

@@ -1,14 +1,16 @@
-//! Byte-level byte-pair encoding, as GPT-2 began it: text is cut into words, each word starts as its
-//! bytes, and the pair with the lowest merge rank is merged until none is left.
+//! Byte-pair encoding, as GPT-2 began it: text is cut into words, each word starts as its bytes (or its
+//! characters), and the pair with the lowest merge rank is merged until none is left.
 //!
-//! Token texts write each byte as a printable character: `!`..`~`, `¡`..`¬` and `®`..`ÿ` stand for
-//! themselves, the other 68 bytes are U+0100 and up in order (so a space is `Ġ`).
+//! Most token texts write each byte as a printable character: `!`..`~`, `¡`..`¬` and `®`..`ÿ` stand for
+//! themselves, the other 68 bytes are U+0100 and up in order (so a space is `Ġ`). Some are plain text,
+//! like SentencePiece's: U+2581 for a space, and tokens `<0xXX>` for bytes that nothing else spells.
 
 use super::Token;
+use super::joints::{Joints, first_char};
 use super::merge::{Merge, Merger, Seen, Symbol};
 use super::pretok::Pre;
 use super::tokens::Tokens;
-use super::unicode;
+use super::{spm, unicode};
 use crate::gguf::Array;
 use crate::{Error, Result};
 use foldhash::fast::RandomState;
@@ -92,19 +94,39 @@ struct Rule {
 
 /// The merge rules of a vocabulary.
 ///
-/// Symbols are token ids. A byte or the result of a merge that is no token gets an id from the
-/// number of tokens up, and prints as `fallback` says.
+/// Symbols are token ids. What is merged from, or the result of a merge, and no token gets an id from
+/// the number of tokens up.
 pub struct Bpe {
     pre: &'static Pre,
+    /// Text becomes lower case.
+    lowercase: bool,
     rules: Vec<Rule>,
     by_pair: HashTable<u32>,
     hasher: RandomState,
-    /// The symbol of each byte.
-    bytes: [u32; 256],
     n_tokens: u32,
-    /// For each symbol that is no token: the tokens of its bytes, those that there are.
-    fallback: Vec<Vec<Token>>,
+    spelling: Spelling,
 }
+
+/// What words start as.
+enum Spelling {
+    Bytes {
+        /// The symbol of each byte.
+        symbols: Box<[u32; 256]>,
+        /// For each symbol that is no token: the tokens of its bytes, those that there are.
+        fallback: Vec<Vec<Token>>,
+    },
+    Chars {
+        /// The symbols of characters that are no tokens but are merged.
+        extra: HashMap<Vec<u8>, u32, RandomState>,
+        /// `<0xXX>`, those that there are.
+        bytes: Box<[Option<u32>; 256]>,
+        /// The pairs of characters that a merge may join. Words are whole lines here.
+        joints: Joints,
+    },
+}
+
+/// The symbol of a character that is never merged.
+const NO_SYMBOL: u32 = u32::MAX;
 
 /// Gives ids to texts that are no tokens.
 struct Interner<'t> {
@@ -130,15 +152,23 @@ impl Interner<'_> {
 
 impl Bpe {
     /// Reads the merge rules. Rules that can never apply are kept as gaps, so that ranks stay.
-    pub fn new(tokens: &Tokens, merges: Array<'_>, pre: &'static Pre) -> Result<Bpe> {
+    pub fn new(
+        tokens: &Tokens,
+        merges: Option<Array<'_>>,
+        pre: &'static Pre,
+        lowercase: bool,
+    ) -> Result<Bpe> {
         let mut interner = Interner { tokens, extra: HashMap::default(), fallback: Vec::new() };
-        let bytes = std::array::from_fn(|b| interner.id(CHAR_OF[b].encode_utf8(&mut [0; 4]).as_bytes()));
+        let symbols = std::array::from_fn(|b| interner.id(CHAR_OF[b].encode_utf8(&mut [0; 4]).as_bytes()));
+        let mut joints = Joints::new();
         let hasher = RandomState::default();
-        let mut rules: Vec<Rule> = Vec::with_capacity(merges.len());
-        let mut by_pair = HashTable::with_capacity(merges.len());
+        let n_merges = merges.map_or(0, |m| m.len());
+        let mut rules: Vec<Rule> = Vec::with_capacity(n_merges);
+        let mut by_pair = HashTable::with_capacity(n_merges);
         let mut whole = Vec::new();
         let mut result = 0;
-        for (rank, line) in merges.strs()?.enumerate() {
+        let lines = merges.map(|m| m.strs()).transpose()?;
+        for (rank, line) in lines.into_iter().flatten().enumerate() {
             let line = line.as_bytes();
             // The left half may itself begin with a space.
             let space = line.iter().skip(1).position(|&b| b == b' ').map(|i| i + 1);
@@ -147,6 +177,9 @@ impl Bpe {
                 continue;
             };
             let (left, right) = (&line[..space], &line[space + 1..]);
+            if !pre.in_bytes {
+                joints.insert(last_char(left), first_char(right));
+            }
             whole.clear();
             whole.extend_from_slice(left);
             whole.extend_from_slice(right);
@@ -164,8 +197,20 @@ impl Bpe {
                 by_pair.insert_unique(hash, rank as u32, rehash);
             }
         }
-        let n_tokens = tokens.len() as u32;
-        Ok(Bpe { pre, rules, by_pair, hasher, bytes, n_tokens, fallback: interner.fallback })
+        let spelling = if pre.in_bytes {
+            Spelling::Bytes { symbols: Box::new(symbols), fallback: interner.fallback }
+        } else {
+            let mut extra = interner.extra;
+            extra.retain(|text, _| first_char(text).len() == text.len());
+            let bytes = Box::new(std::array::from_fn(|b| tokens.find(format!("<0x{b:02X}>").as_bytes())));
+            Spelling::Chars { extra, bytes, joints }
+        };
+        Ok(Bpe { pre, lowercase, rules, by_pair, hasher, n_tokens: tokens.len() as u32, spelling })
+    }
+
+    /// The pre-tokenizer.
+    pub fn pre(&self) -> &'static Pre {
+        self.pre
     }
 
     #[inline]
@@ -177,9 +222,23 @@ impl Bpe {
     }
 
     /// Appends `raw` to `text` as this vocabulary reads it, and gives the range appended.
-    pub fn normalize(raw: &[u8], text: &mut Vec<u8>) -> Range<usize> {
+    pub fn normalize(&self, raw: &[u8], scratch: &mut Scratch, text: &mut Vec<u8>) -> Range<usize> {
         let start = text.len();
-        unicode::push_canonical(raw, text);
+        if self.pre.escape_spaces {
+            scratch.plain.clear();
+            unicode::push_canonical(raw, &mut scratch.plain);
+            spm::escape_spaces(&scratch.plain, text);
+        } else {
+            unicode::push_canonical(raw, text);
+        }
+        if self.lowercase {
+            let canonical = text.split_off(start);
+            let mut rest = &canonical[..];
+            while let Some((cp, len)) = unicode::decode(rest) {
+                unicode::push_utf8(unicode::lower(cp), text);
+                rest = &rest[len..];
+            }
+        }
         start..text.len()
     }
 
@@ -192,45 +251,89 @@ impl Bpe {
         scratch: &mut Scratch,
         out: &mut Vec<Token>,
     ) {
-        let Scratch { seen, merger, spelled } = scratch;
+        let Scratch { seen, merger, spelled, .. } = scratch;
         let base = range.start;
         self.pre.split(&text[range], |start, end| {
             let word = base + start..base + end;
-            seen.get_or(text, word.clone(), out, |out| {
-                self.encode_word(tokens, &text[word], merger, spelled, out);
-            });
+            match &self.spelling {
+                Spelling::Bytes { symbols, fallback } => seen.get_or(text, word.clone(), out, |out| {
+                    let word = &text[word];
+                    if self.pre.ignore_merges {
+                        spelled.clear();
+                        spelled.extend(word.iter().map(|&b| CHAR_OF[b as usize]));
+                        if let Some(id) = tokens.find(spelled.as_bytes()) {
+                            return out.push(id as Token);
+                        }
+                    }
+                    merger.symbols.clear();
+                    merger.symbols.extend(word.iter().enumerate().map(|(i, &b)| Symbol {
+                        start: i as u32,
+                        len: 1,
+                        id: symbols[b as usize],
+                    }));
+                    merger.run(|a, b| self.pair(a, b));
+                    for symbol in &merger.symbols {
+                        match symbol.id.checked_sub(self.n_tokens) {
+                            None => out.push(symbol.id as Token),
+                            Some(extra) => out.extend_from_slice(&fallback[extra as usize]),
+                        }
+                    }
+                }),
+                Spelling::Chars { .. }
+                    if self.pre.drop_spaces && unicode::starts_with_space(&text[word.clone()]) => {}
+                Spelling::Chars { extra, bytes, joints } => {
+                    let newlines = self.pre.whole_newlines && text[word.start] == b'\n';
+                    if (newlines || self.pre.ignore_merges)
+                        && let Some(id) = tokens.find(&text[word.clone()])
+                    {
+                        return out.push(id as Token);
+                    }
+                    let mut start = word.start;
+                    while start < word.end {
+                        let end = start + joints.piece_len(&text[start..word.end]);
+                        seen.get_or(text, start..end, out, |out| {
+                            self.encode_chars(tokens, extra, bytes, &text[start..end], merger, out);
+                        });
+                        start = end;
+                    }
+                }
+            }
         });
     }
 
-    fn encode_word(
+    fn encode_chars(
         &self,
         tokens: &Tokens,
-        word: &[u8],
+        extra: &HashMap<Vec<u8>, u32, RandomState>,
+        bytes: &[Option<u32>; 256],
+        piece: &[u8],
         merger: &mut Merger,
-        spelled: &mut String,
         out: &mut Vec<Token>,
     ) {
-        if self.pre.ignore_merges {
-            spelled.clear();
-            spelled.extend(word.iter().map(|&b| CHAR_OF[b as usize]));
-            if let Some(id) = tokens.find(spelled.as_bytes()) {
-                return out.push(id as Token);
-            }
-        }
         merger.symbols.clear();
-        merger.symbols.extend(word.iter().enumerate().map(|(i, &b)| Symbol {
-            start: i as u32,
-            len: 1,
-            id: self.bytes[b as usize],
-        }));
+        let mut start = 0;
+        while start < piece.len() {
+            let c = first_char(&piece[start..]);
+            let id = tokens.find(c).or_else(|| extra.get(c).copied()).unwrap_or(NO_SYMBOL);
+            merger.symbols.push(Symbol { start: start as u32, len: c.len() as u32, id });
+            start += c.len();
+        }
         merger.run(|a, b| self.pair(a, b));
         for symbol in &merger.symbols {
-            match symbol.id.checked_sub(self.n_tokens) {
-                None => out.push(symbol.id as Token),
-                Some(extra) => out.extend_from_slice(&self.fallback[extra as usize]),
+            if symbol.id < self.n_tokens {
+                out.push(symbol.id as Token);
+            } else {
+                let spelled = &piece[symbol.start as usize..][..symbol.len as usize];
+                out.extend(spelled.iter().filter_map(|&b| bytes[b as usize]).map(|id| id as Token));
             }
         }
     }
+}
+
+/// The last character of a text in UTF-8, which is not empty.
+fn last_char(text: &[u8]) -> &[u8] {
+    let start = text.iter().rposition(|b| b & 0xC0 != 0x80).unwrap_or(0);
+    &text[start..]
 }
 
 /// Buffers of one call.
@@ -238,12 +341,13 @@ pub struct Scratch {
     seen: Seen,
     merger: Merger,
     spelled: String,
+    plain: Vec<u8>,
 }
 
 impl Scratch {
     /// For a text of `len` bytes.
     pub fn new(len: usize) -> Scratch {
-        Scratch { seen: Seen::new(len), merger: Merger::default(), spelled: String::new() }
+        Scratch { seen: Seen::new(len), merger: Merger::default(), spelled: String::new(), plain: Vec::new() }
     }
 }
 

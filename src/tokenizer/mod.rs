@@ -1,12 +1,19 @@
 //! Text to tokens and back, from the vocabulary in a model file.
 //!
-//! Owns everything under `tokenizer.ggml.*`: SentencePiece ([`spm`]) and byte-level BPE ([`bpe`])
-//! with its pre-tokenizers ([`pretok`]), special tokens ([`partition`], [`special`]), and the
-//! streaming [`Detokenizer`]. Copies what it keeps of the file; knows nothing of models, contexts
-//! or sampling. Ids are the reference's, token for token: where it is odd, so are we.
+//! Owns everything under `tokenizer.ggml.*`: SentencePiece ([`spm`]), BPE ([`bpe`]) with its
+//! pre-tokenizers ([`pretok`]), WordPiece ([`wpm`]) and Unigram ([`ugm`]), special tokens
+//! ([`partition`], [`special`]), and the streaming [`Detokenizer`]. Copies what it keeps of the file;
+//! knows nothing of models, contexts or sampling. Ids are the reference's, token for token: where it is
+//! odd, so are we.
+//!
+//! All of them find pieces of the text that are tokenized by themselves (words, or what [`joints`]
+//! holds together) and remember those of one call ([`merge::Seen`]), which is where the speed comes
+//! from; and all take time in proportion to the text, whatever it is, but for the logarithm of a heap.
 
 mod bpe;
+mod charsmap;
 mod detok;
+mod joints;
 mod load;
 mod merge;
 mod partition;
@@ -14,24 +21,30 @@ mod pretok;
 mod special;
 mod spm;
 mod tokens;
+mod trie;
+mod ugm;
 mod unicode;
 mod unicode_data;
+mod wpm;
 
 pub use detok::Detokenizer;
 pub use tokens::Attr;
 
 use crate::{Error, Result};
 use bpe::Bpe;
+use merge::Seen;
 use partition::{Fragment, Partition};
 use special::Specials;
 use spm::Spm;
 use tokens::Tokens;
+use ugm::Ugm;
+use wpm::Wpm;
 
 /// A token id: 0 up to the number of tokens.
 pub type Token = i32;
 
 /// The longest text that one call tokenizes, in bytes; offsets in it fit 32 bits.
-pub const MAX_TEXT: usize = 1 << 30;
+pub const MAX_TEXT: usize = 1 << 29;
 
 /// Tokens of these kinds are parsed and printed only on request.
 const HIDDEN: Attr = Attr::CONTROL.with(Attr::UNKNOWN);
@@ -43,14 +56,20 @@ pub enum VocabKind {
     None,
     /// SentencePiece byte-pair encoding with byte fallback.
     Spm,
-    /// Byte-level byte-pair encoding.
+    /// Byte-pair encoding with ranked merges, of bytes or of characters.
     Bpe,
+    /// WordPiece.
+    Wpm,
+    /// SentencePiece unigram.
+    Ugm,
 }
 
 enum Model {
     None,
     Spm(Box<Spm>),
     Bpe(Box<Bpe>),
+    Wpm(Box<Wpm>),
+    Ugm(Box<Ugm>),
 }
 
 /// The vocabulary of a model: immutable, usable from any number of threads.
@@ -114,6 +133,8 @@ impl Vocab {
             Model::None => VocabKind::None,
             Model::Spm(_) => VocabKind::Spm,
             Model::Bpe(_) => VocabKind::Bpe,
+            Model::Wpm(_) => VocabKind::Wpm,
+            Model::Ugm(_) => VocabKind::Ugm,
         }
     }
 
@@ -186,7 +207,9 @@ impl Vocab {
             )));
         }
         let mut out = Vec::with_capacity(text.len() / 3 + 4);
-        if add_special && self.add_bos {
+        // WordPiece always adds both, and ends with a separator.
+        let is_wpm = matches!(self.model, Model::Wpm(_));
+        if add_special && (self.add_bos || is_wpm) {
             out.push(self.specials.bos.ok_or_else(|| missing("BOS", "add_bos_token"))?);
         }
         let fragments = partition.split(&self.tokens, text, parse_special);
@@ -194,8 +217,12 @@ impl Vocab {
             Model::None => {}
             Model::Bpe(bpe) => self.encode_bpe(bpe, text, &fragments, &mut out),
             Model::Spm(spm) => self.encode_spm(spm, text, &fragments, &mut out)?,
+            Model::Wpm(wpm) => self.encode_wpm(wpm, text, &fragments, &mut out)?,
+            Model::Ugm(ugm) => self.encode_ugm(ugm, text, &fragments, &mut out)?,
         }
-        if add_special && self.add_eos {
+        if add_special && is_wpm {
+            out.push(self.specials.sep.ok_or_else(|| unnamed("separator", "seperator_token_id"))?);
+        } else if add_special && self.add_eos {
             out.push(self.specials.eos.ok_or_else(|| missing("EOS", "add_eos_token"))?);
         }
         Ok(out)
@@ -208,11 +235,43 @@ impl Vocab {
             match fragment {
                 Fragment::Token(id) => out.push(*id as Token),
                 Fragment::Text(range) => {
-                    let range = Bpe::normalize(&text[range.clone()], &mut buf);
+                    let range = bpe.normalize(&text[range.clone()], &mut scratch, &mut buf);
                     bpe.encode(&self.tokens, &buf, range, &mut scratch, out);
                 }
             }
         }
+    }
+
+    fn encode_wpm(&self, wpm: &Wpm, text: &[u8], fragments: &[Fragment], out: &mut Vec<Token>) -> Result<()> {
+        let unk = self.specials.unk.ok_or_else(|| unnamed("unknown", "unknown_token_id"))?;
+        let mut seen = Seen::new(text.len());
+        let mut buf = Vec::with_capacity(text.len() + text.len() / 2);
+        for fragment in fragments {
+            match fragment {
+                Fragment::Token(id) => out.push(*id as Token),
+                Fragment::Text(range) => {
+                    let range = wpm.normalize(&text[range.clone()], &mut buf);
+                    wpm.encode(unk, &buf, range, &mut seen, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_ugm(&self, ugm: &Ugm, text: &[u8], fragments: &[Fragment], out: &mut Vec<Token>) -> Result<()> {
+        let unk = self.specials.unk.ok_or_else(|| unnamed("unknown", "unknown_token_id"))?;
+        let mut scratch = ugm::Scratch::new(text.len());
+        let mut buf = Vec::with_capacity(text.len() + text.len() / 2);
+        for fragment in fragments {
+            match fragment {
+                Fragment::Token(id) => out.push(*id as Token),
+                Fragment::Text(range) => {
+                    let range = ugm.normalize(&text[range.clone()], &mut buf)?;
+                    ugm.encode(unk, &buf, range, &mut scratch, out);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn encode_spm(&self, spm: &Spm, text: &[u8], fragments: &[Fragment], out: &mut Vec<Token>) -> Result<()> {
@@ -238,4 +297,8 @@ impl Vocab {
 
 fn missing(token: &str, key: &str) -> Error {
     Error::Unsupported(format!("tokenizer.ggml.{key} asks for a {token} token, but the model names none"))
+}
+
+fn unnamed(token: &str, key: &str) -> Error {
+    Error::Unsupported(format!("the tokenizer needs a {token} token, but tokenizer.ggml.{key} names none"))
 }

@@ -5,7 +5,9 @@
 //! on its left or right.
 
 use super::tokens::{Attr, Tokens};
+use super::trie::Trie;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 /// A part of a text: some of its bytes, or a special token.
@@ -29,34 +31,37 @@ pub struct Partition {
 struct Set {
     /// A bit for each two bytes that some text begins with; all second bytes for a text of one.
     starts: Vec<u64>,
-    /// For each first byte the lengths of the texts, ascending.
-    lengths: Vec<Vec<usize>>,
+    trie: Trie,
 }
 
+/// A token written out in a text. The order is that of claiming.
+type Place = (usize, Reverse<u32>, Reverse<usize>);
+
 impl Set {
-    fn new<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Set {
-        let mut set = Set { starts: vec![0; 0x10000 / 64], lengths: vec![Vec::new(); 256] };
-        for text in texts {
-            let first = text[0];
+    fn new<'a>(texts: impl Iterator<Item = (&'a [u8], u32)> + Clone) -> Set {
+        let mut starts = vec![0; 0x10000 / 64];
+        for (text, _) in texts.clone() {
             let second = text.get(1).map_or(0..=255, |&b| b..=b);
             for b in second {
-                let bit = usize::from(first) << 8 | usize::from(b);
-                set.starts[bit / 64] |= 1 << (bit % 64);
-            }
-            let lengths = &mut set.lengths[usize::from(first)];
-            if let Err(at) = lengths.binary_search(&text.len()) {
-                lengths.insert(at, text.len());
+                let bit = usize::from(text[0]) << 8 | usize::from(b);
+                starts[bit / 64] |= 1 << (bit % 64);
             }
         }
-        set
+        Set { starts, trie: Trie::new(texts) }
     }
 
     #[inline]
-    fn may_start(&self, text: &[u8]) -> bool {
-        // The last byte of a text has no second; any will do, the lengths decide.
-        let second = text.get(1).copied().unwrap_or(0);
-        let bit = usize::from(text[0]) << 8 | usize::from(second);
+    fn may_start(&self, text: &[u8], at: usize) -> bool {
+        // The last byte of a text has no second.
+        let Some(&second) = text.get(at + 1) else { return true };
+        let bit = usize::from(text[at]) << 8 | usize::from(second);
         self.starts[bit / 64] >> (bit % 64) & 1 != 0
+    }
+
+    /// The longest token written at `start` in `text`.
+    fn place(&self, text: &[u8], start: usize) -> Option<Place> {
+        let (len, id) = self.trie.longest(&text[start..])?;
+        Some((len, Reverse(id), Reverse(start)))
     }
 }
 
@@ -68,42 +73,46 @@ impl Partition {
     pub fn new(tokens: &Tokens) -> Partition {
         let texts = |parse_special| {
             let found = move |&id: &u32| is_wanted(tokens.attr(id), parse_special);
-            (0..tokens.len() as u32).filter(found).map(|id| tokens.text(id).as_bytes())
+            (0..tokens.len() as u32).filter(found).map(|id| (tokens.text_bytes(id), id))
         };
         Partition { always: Set::new(texts(false)), all: Set::new(texts(true)) }
     }
 
     /// Cuts `text` (of less than 4 GiB) at its special tokens.
     pub fn split(&self, tokens: &Tokens, text: &[u8], parse_special: bool) -> Vec<Fragment> {
-        let mut places = self.places(tokens, text, parse_special);
+        let set = if parse_special { &self.all } else { &self.always };
+        // One place for each start, the longest. The next shorter one is looked for when that is taken:
+        // there are vocabularies in which every run of newlines or spaces is a token.
+        let starts = (0..text.len()).filter(|&at| set.may_start(text, at));
+        let mut places: BinaryHeap<Place> = starts.filter_map(|at| set.place(text, at)).collect();
         if places.is_empty() {
             return if text.is_empty() { Vec::new() } else { vec![Fragment::Text(0..text.len())] };
         }
-        let len_of = |id: u32| tokens.text(id).len();
-        places.sort_unstable_by_key(|&(start, id)| (Reverse(len_of(id)), id, start));
 
         let mut claimed = vec![false; text.len()];
         let mut taken: Vec<(Range<usize>, u32)> = Vec::new();
-        for (start, id) in places {
-            let (mut start, mut end) = (start as usize, start as usize + len_of(id));
-            // What is claimed already lies in runs no shorter than this token, so a run that touches
-            // the token covers one of its ends.
-            if claimed[start] || claimed[end - 1] {
+        while let Some((len, Reverse(id), Reverse(start))) = places.pop() {
+            if claimed[start] {
                 continue;
             }
+            if let Some(free) = claimed[start..start + len].iter().position(|&c| c) {
+                places.extend(set.place(&text[..start + free], start));
+                continue;
+            }
+            let (mut from, mut to) = (start, start + len);
             let attr = tokens.attr(id);
             if attr.any(Attr::LSTRIP) {
-                while start > 0 && !claimed[start - 1] && is_space(text[start - 1]) {
-                    start -= 1;
+                while from > 0 && !claimed[from - 1] && is_space(text[from - 1]) {
+                    from -= 1;
                 }
             }
             if attr.any(Attr::RSTRIP) {
-                while end < text.len() && !claimed[end] && is_space(text[end]) {
-                    end += 1;
+                while to < text.len() && !claimed[to] && is_space(text[to]) {
+                    to += 1;
                 }
             }
-            claimed[start..end].fill(true);
-            taken.push((start..end, id));
+            claimed[from..to].fill(true);
+            taken.push((from..to, id));
         }
         taken.sort_unstable_by_key(|(range, _)| range.start);
 
@@ -120,27 +129,6 @@ impl Partition {
             fragments.push(Fragment::Text(from..text.len()));
         }
         fragments
-    }
-
-    /// Every place where a wanted special token is written, overlapping ones too: (start, id).
-    fn places(&self, tokens: &Tokens, text: &[u8], parse_special: bool) -> Vec<(u32, u32)> {
-        let set = if parse_special { &self.all } else { &self.always };
-        let mut places = Vec::new();
-        for start in 0..text.len() {
-            let rest = &text[start..];
-            if !set.may_start(rest) && rest.len() > 1 {
-                continue;
-            }
-            for &len in &set.lengths[usize::from(rest[0])] {
-                let Some(part) = rest.get(..len) else { break };
-                if let Some(id) = tokens.find(part)
-                    && is_wanted(tokens.attr(id), parse_special)
-                {
-                    places.push((start as u32, id));
-                }
-            }
-        }
-        places
     }
 }
 

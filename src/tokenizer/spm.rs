@@ -3,16 +3,11 @@
 //! is spelled in byte tokens `<0xXX>`.
 
 use super::Token;
+use super::joints::{Joints, SPACE, first_char};
 use super::merge::{Merge, Merger, Seen, Symbol};
 use super::tokens::Tokens;
-use super::unicode::len_by_lead;
 use crate::{Error, Result};
-use foldhash::fast::RandomState;
-use hashbrown::HashSet;
 use std::ops::Range;
-
-/// What a space is written as, in token texts and before merging: U+2581.
-pub const SPACE: &[u8] = "\u{2581}".as_bytes();
 
 /// The id of a symbol that was not looked up yet.
 const UNKNOWN: u32 = u32::MAX;
@@ -24,58 +19,6 @@ pub struct Spm {
     joints: Joints,
 }
 
-/// The pairs of characters that stand side by side in some token. Between other pairs nothing ever
-/// merges, so a text falls into pieces there that can be merged one by one, and remembered.
-struct Joints {
-    /// Pairs of ASCII characters and [`SPACE`]: bit `left * N_FAST + right`.
-    fast: Vec<u64>,
-    rest: HashSet<(u32, u32), RandomState>,
-}
-
-/// 128 ASCII characters, and U+2581 as the last.
-const N_FAST: usize = 129;
-
-impl Joints {
-    /// A character by its bytes: its index among the fast ones, and a number that is its own.
-    #[inline]
-    fn code(c: &[u8]) -> (usize, u32) {
-        match c {
-            [b @ 0..=0x7F] => (*b as usize, u32::from(*b)),
-            _ => {
-                let number = c.iter().fold(0, |n, &b| n << 8 | u32::from(b));
-                (if c == SPACE { N_FAST - 1 } else { N_FAST }, number)
-            }
-        }
-    }
-
-    fn insert(&mut self, left: &[u8], right: &[u8]) {
-        let ((lf, ln), (rf, rn)) = (Self::code(left), Self::code(right));
-        if lf < N_FAST && rf < N_FAST {
-            let bit = lf * N_FAST + rf;
-            self.fast[bit / 64] |= 1 << (bit % 64);
-        } else {
-            self.rest.insert((ln, rn));
-        }
-    }
-
-    #[inline]
-    fn contains(&self, left: (usize, u32), right: (usize, u32)) -> bool {
-        if left.0 < N_FAST && right.0 < N_FAST {
-            let bit = left.0 * N_FAST + right.0;
-            self.fast[bit / 64] >> (bit % 64) & 1 != 0
-        } else {
-            self.rest.contains(&(left.1, right.1))
-        }
-    }
-}
-
-/// The first character of a non-empty text: its lead byte and as many bytes as that promises, if
-/// there are so many.
-#[inline]
-fn first_char(text: &[u8]) -> &[u8] {
-    &text[..len_by_lead(text[0]).min(text.len())]
-}
-
 impl Spm {
     /// Prepares the tables for `tokens`.
     pub fn new(tokens: &Tokens) -> Spm {
@@ -83,18 +26,8 @@ impl Spm {
             let hex = tokens.find(format!("<0x{b:02X}>").as_bytes());
             hex.or_else(|| tokens.find(&[b as u8]))
         });
-        let fast = vec![0; (N_FAST * N_FAST).div_ceil(64)];
-        let mut joints = Joints { fast, rest: HashSet::default() };
-        for id in 0..tokens.len() as u32 {
-            let mut rest = tokens.text(id).as_bytes();
-            while !rest.is_empty() {
-                let left = first_char(rest);
-                rest = &rest[left.len()..];
-                if !rest.is_empty() {
-                    joints.insert(left, first_char(rest));
-                }
-            }
-        }
+        let mut joints = Joints::new();
+        (0..tokens.len() as u32).for_each(|id| joints.insert_all(tokens.text_bytes(id)));
         Spm { bytes, joints }
     }
 
@@ -110,13 +43,7 @@ impl Spm {
         if prefix {
             text.extend_from_slice(SPACE);
         }
-        let mut from = 0;
-        for at in memchr::memchr_iter(b' ', raw) {
-            text.extend_from_slice(&raw[from..at]);
-            text.extend_from_slice(SPACE);
-            from = at + 1;
-        }
-        text.extend_from_slice(&raw[from..]);
+        escape_spaces(raw, text);
         start..text.len()
     }
 
@@ -134,7 +61,7 @@ impl Spm {
         let mut missing = None;
         let mut start = range.start;
         while start < range.end {
-            let end = start + self.piece_len(&text[start..range.end]);
+            let end = start + self.joints.piece_len(&text[start..range.end]);
             scratch.seen.get_or(text, start..end, out, |out| {
                 missing =
                     missing.or(self.encode_piece(tokens, unk, &text[start..end], &mut scratch.merger, out));
@@ -148,23 +75,6 @@ impl Spm {
                  <0x{b:02X}> nor an unknown token"
             ))),
         }
-    }
-
-    /// The length of the first piece of a non-empty text: up to the first joint that no token spans.
-    #[inline]
-    fn piece_len(&self, text: &[u8]) -> usize {
-        let c = first_char(text);
-        let (mut left, mut len) = (Joints::code(c), c.len());
-        while len < text.len() {
-            let c = first_char(&text[len..]);
-            let right = Joints::code(c);
-            if !self.joints.contains(left, right) {
-                break;
-            }
-            left = right;
-            len += c.len();
-        }
-        len
     }
 
     /// Gives the first byte that could not be written.
@@ -213,6 +123,17 @@ fn best_first(score: f32) -> u32 {
     if bits >> 31 == 0 { !(bits | 1 << 31) } else { bits }
 }
 
+/// Appends `raw` with U+2581 for every space.
+pub fn escape_spaces(raw: &[u8], text: &mut Vec<u8>) {
+    let mut from = 0;
+    for at in memchr::memchr_iter(b' ', raw) {
+        text.extend_from_slice(&raw[from..at]);
+        text.extend_from_slice(SPACE);
+        from = at + 1;
+    }
+    text.extend_from_slice(&raw[from..]);
+}
+
 /// What a token prints as.
 pub fn decode_text(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
@@ -227,6 +148,10 @@ pub fn decode_text(text: &str, out: &mut Vec<u8>) {
 /// The byte that a byte token `<0xXX>` stands for.
 pub fn byte_of(text: &str) -> Option<u8> {
     let hex = text.strip_prefix("<0x")?.strip_suffix('>').filter(|h| h.len() == 2)?;
+    // The parser below would take a sign.
+    if !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
     u8::from_str_radix(hex, 16).ok()
 }
 

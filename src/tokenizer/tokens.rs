@@ -128,10 +128,17 @@ impl Tokens {
     ) -> Result<()> {
         let mut buf = Vec::new();
         self.pieces = Vec::with_capacity(self.len());
+        // Broken texts can print as many times their length; together they may not.
+        let limit = self.arena.len().saturating_mul(4).saturating_add(1 << 20);
         for id in 0..self.len() as u32 {
             buf.clear();
             let text = self.text(id);
             let own = write(text, self.attr(id), &mut buf)? && buf != text.as_bytes();
+            if self.arena.len() > limit {
+                return Err(Error::Format(
+                    "tokenizer.ggml.tokens: the tokens print as many times the text that they have".into(),
+                ));
+            }
             let span = if own {
                 self.store(|arena| arena.extend_from_slice(&buf))?
             } else {

@@ -1,6 +1,6 @@
 //! Code point classes and the reference's reading of UTF-8, good or bad.
 
-use super::unicode_data::RANGES;
+use super::unicode_data::{BASES, LOWER, RANGES};
 use std::sync::LazyLock;
 
 /// Class bits of a code point; 0 stands for "past the end of the text".
@@ -18,6 +18,10 @@ pub const WHITESPACE: Class = 0x08;
 pub const MARK: Class = 0x10;
 /// `\p{P}`
 pub const PUNCTUATION: Class = 0x20;
+/// `\p{S}`
+pub const SYMBOL: Class = 0x40;
+/// `\p{C}`, but for what is not assigned.
+pub const CONTROL: Class = 0x80;
 
 /// The class of every code point: pages of 256, equal pages stored once.
 pub struct Classes {
@@ -67,6 +71,34 @@ impl Classes {
     #[inline]
     pub fn of_ascii(&self, b: u8) -> Class {
         self.ascii[(b & 0x7F) as usize]
+    }
+}
+
+/// Whether the first character of `text` is white space.
+pub fn starts_with_space(text: &[u8]) -> bool {
+    decode(text).is_some_and(|(cp, _)| Classes::get().of(cp) & WHITESPACE != 0)
+}
+
+/// The lower case of a code point, where that is one code point; else itself.
+#[inline]
+pub fn lower(cp: u32) -> u32 {
+    match cp {
+        0x41..=0x5A => cp + 0x20,
+        0..=0x7F => cp,
+        _ => LOWER.binary_search_by_key(&cp, |row| row.0).map_or(cp, |at| LOWER[at].1),
+    }
+}
+
+/// The first code point of the canonical decomposition.
+#[inline]
+pub fn base(cp: u32) -> u32 {
+    if cp < 0x80 {
+        return cp;
+    }
+    match BASES.partition_point(|row| row.0 <= cp) {
+        0 => cp,
+        after if cp <= BASES[after - 1].1 => BASES[after - 1].2,
+        _ => cp,
     }
 }
 
@@ -160,6 +192,20 @@ mod tests {
         }
         assert_eq!(t.of(0x110000), UNASSIGNED);
         assert_eq!(t.of_ascii(b'!'), PUNCTUATION);
+    }
+
+    #[test]
+    fn lower_case_and_base_letters() {
+        let map = |f: fn(u32) -> u32, c: char| char::from_u32(f(c as u32)).unwrap();
+        for (c, low) in [('A', 'a'), ('z', 'z'), ('Ä', 'ä'), ('Σ', 'σ'), ('İ', 'i'), ('日', '日'), ('[', '[')]
+        {
+            assert_eq!(map(lower, c), low, "{c}");
+        }
+        for (c, first) in
+            [('é', 'e'), ('Å', 'A'), ('한', 'ᄒ'), ('a', 'a'), ('\u{fb1d}', '\u{5d9}'), ('中', '中')]
+        {
+            assert_eq!(map(base, c), first, "{c}");
+        }
     }
 
     #[test]

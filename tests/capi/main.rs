@@ -8,8 +8,10 @@
 mod common;
 
 mod decode;
+mod embeddings;
 mod model;
 mod null;
+mod quantize;
 mod samplers;
 mod structs;
 mod text;

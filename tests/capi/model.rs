@@ -86,6 +86,7 @@ fn what_a_model_is() {
         assert_eq!(get(|n| rf_model_n_layer(model, n)), 2);
         assert_eq!(get(|n| rf_model_n_head(model, n)), 4);
         assert_eq!(get(|n| rf_model_n_head_kv(model, n)), 2);
+        assert_eq!(get(|n| rf_model_n_expert(model, n)), 0);
         assert_eq!(get(|n| rf_model_n_ctx_train(model, n)), 64);
         assert_eq!(get(|n| rf_model_n_vocab(model, n)), N_VOCAB as i32);
         assert_eq!(get(|n| rf_model_size(model, n)), 4 * get(|n| rf_model_n_params(model, n)));

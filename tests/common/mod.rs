@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use rocmforge::gguf::{ArrayBuf, ValueType, Writer};
 use rocmforge::quant::GgmlType;
 
+/// The repository; the package in `fuzz/` builds these tests too.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = package.ancestors().find(|dir| dir.join("include/rocmforge.h").is_file());
+    found.expect("the header is in the repository")
 }
 
 /// A folder of this test program's own.
@@ -72,9 +75,39 @@ fn byte_char(byte: u8) -> char {
 }
 
 fn write_model(path: &Path) {
-    // Outlives the writer, which borrows it.
-    #[allow(clippy::needless_late_init)]
-    let data: Vec<Vec<u8>>;
+    let mut tensors = vec![
+        ("token_embd.weight".to_owned(), vec![N_EMBD, N_VOCAB]),
+        ("output_norm.weight".to_owned(), vec![N_EMBD]),
+    ];
+    for il in 0..2 {
+        for (name, dims) in [
+            ("attn_norm", vec![N_EMBD]),
+            ("attn_q", vec![N_EMBD, N_EMBD]),
+            ("attn_k", vec![N_EMBD, N_EMBD / 2]),
+            ("attn_v", vec![N_EMBD, N_EMBD / 2]),
+            ("attn_output", vec![N_EMBD, N_EMBD]),
+            ("ffn_norm", vec![N_EMBD]),
+            ("ffn_gate", vec![N_EMBD, N_FF]),
+            ("ffn_up", vec![N_EMBD, N_FF]),
+            ("ffn_down", vec![N_FF, N_EMBD]),
+        ] {
+            tensors.push((format!("blk.{il}.{name}.weight"), dims));
+        }
+    }
+    let mut state = 1u64;
+    let data: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, dims)| {
+            let n: usize = dims.iter().product();
+            let value = |_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let x = (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
+                if dims.len() == 1 { 1.0 + 0.1 * x } else { 0.3 * x }
+            };
+            (0..n).map(value).flat_map(f32::to_le_bytes).collect()
+        })
+        .collect();
+
     let mut w = Writer::new();
     let mut set = |key: &str, value: rocmforge::gguf::Value<'_>| w.set(key, value).unwrap();
     set("general.architecture", "llama".into());
@@ -116,38 +149,6 @@ fn write_model(path: &Path) {
     set("tokenizer.ggml.token_type", (&types).into());
     set("tokenizer.ggml.merges", (&ArrayBuf::new(ValueType::Str)).into());
 
-    let mut tensors = vec![
-        ("token_embd.weight".to_owned(), vec![N_EMBD, N_VOCAB]),
-        ("output_norm.weight".to_owned(), vec![N_EMBD]),
-    ];
-    for il in 0..2 {
-        for (name, dims) in [
-            ("attn_norm", vec![N_EMBD]),
-            ("attn_q", vec![N_EMBD, N_EMBD]),
-            ("attn_k", vec![N_EMBD, N_EMBD / 2]),
-            ("attn_v", vec![N_EMBD, N_EMBD / 2]),
-            ("attn_output", vec![N_EMBD, N_EMBD]),
-            ("ffn_norm", vec![N_EMBD]),
-            ("ffn_gate", vec![N_EMBD, N_FF]),
-            ("ffn_up", vec![N_EMBD, N_FF]),
-            ("ffn_down", vec![N_FF, N_EMBD]),
-        ] {
-            tensors.push((format!("blk.{il}.{name}.weight"), dims));
-        }
-    }
-    let mut state = 1u64;
-    data = tensors
-        .iter()
-        .map(|(_, dims)| {
-            let n: usize = dims.iter().product();
-            let value = |_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                let x = (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
-                if dims.len() == 1 { 1.0 + 0.1 * x } else { 0.3 * x }
-            };
-            (0..n).map(value).flat_map(f32::to_le_bytes).collect()
-        })
-        .collect();
     for ((name, dims), data) in tensors.iter().zip(&data) {
         let dims: Vec<u64> = dims.iter().map(|&d| d as u64).collect();
         w.tensor(name, &dims, GgmlType::F32, data).unwrap();

@@ -26,7 +26,7 @@ def main():
         index = np.searchsorted(np.array(q.grid_map), q.grid.reshape(n, dims))
         bits = 16 // dims if dims == 8 else 3
         packed = (index << (bits * np.arange(dims))).sum(axis=1)
-        lines += ["#[rustfmt::skip]", f"pub(super) const {q.__name__}: [u16; {n}] = ["]
+        lines += ["#[rustfmt::skip]", f"pub(in crate::quant) const {q.__name__}: [u16; {n}] = ["]
         lines += ["    " + " ".join(f"{v:#06x}," for v in packed[i : i + 13]) for i in range(0, n, 13)]
         lines += ["];", ""]
     OUT.write_text("\n".join(lines))

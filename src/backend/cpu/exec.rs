@@ -24,8 +24,10 @@ pub(super) struct Run<'a> {
 
 /// Chunks per thread: enough to even out threads that come late.
 const CHUNKS_PER_THREAD: usize = 4;
-/// Query tokens of one chunk of attention.
-const ATTENTION_TILE: usize = 32;
+/// Chunks that attention is cut into where that leaves [`FEW_TOKENS`] to each.
+const ATTENTION_CHUNKS: usize = 32;
+/// Query tokens in a chunk of attention that are enough to pay for reading the cache.
+const FEW_TOKENS: usize = 32;
 
 /// Part `i` of `0..n` cut into `parts`, each beginning at a multiple of `step`.
 fn part(n: usize, parts: usize, i: usize, step: usize) -> Range<usize> {
@@ -44,6 +46,7 @@ impl Work for Run<'_> {
     }
 
     fn chunk(&self, step: usize, mut chunk: usize, n_threads: usize, thread: usize) {
+        crate::fault::point("kernel");
         for kernel in &self.program.waves[step] {
             let n = self.kernel_chunks(kernel, n_threads);
             if chunk < n {
@@ -67,7 +70,8 @@ impl Run<'_> {
             Op::KvWrite => src[1].live(src[1].ne[2], self.inputs),
             Op::KvRope { .. } => self.inputs.n_kv,
             Op::Rope { .. } => dst.live(dst.ne[2], self.inputs),
-            _ => dst.live(dst.ne[1], self.inputs),
+            Op::GroupByExpert { .. } => 1,
+            _ => dst.live_rows(self.inputs),
         }
     }
 
@@ -76,10 +80,11 @@ impl Run<'_> {
         let most = n_threads * CHUNKS_PER_THREAD;
         match kernel.op {
             _ if items == 0 => 0,
-            Op::MatMul { .. } => kernel.dst.ne[0].div_ceil(matmul::ROW_TILE).min(most),
+            Op::MatMul { .. } | Op::MatMulId => kernel.dst.ne[0].div_ceil(matmul::ROW_TILE).min(most),
             Op::Attention { .. } => {
-                let (n_head, n_head_kv) = (kernel.src[0].ne[1], kernel.src[1].ne[2]);
-                let tiles = items.div_ceil(ATTENTION_TILE);
+                let shape = kernel.attention_shape();
+                let (n_head, n_head_kv) = (shape.n_head, shape.n_head_kv);
+                let tiles = attention_tiles(items, &shape);
                 tiles * if by_query_head(tiles, n_head_kv, n_threads) { n_head } else { n_head_kv }
             }
             _ => items.min(most),
@@ -95,6 +100,13 @@ impl Run<'_> {
     unsafe fn f32s(&self, o: &Operand, d: usize, i: usize) -> *mut f32 {
         // SAFETY: see the contract above.
         unsafe { self.ptr(o).add(i * o.nb[d]).cast() }
+    }
+
+    /// Row `i` of all the tensor's rows, as f32.
+    unsafe fn row(&self, o: &Operand, i: usize) -> *mut f32 {
+        let at = i % o.ne[1] * o.nb[1] + i / o.ne[1] * o.nb[2];
+        // SAFETY: see the contract above.
+        unsafe { self.ptr(o).add(at).cast() }
     }
 
     unsafe fn i32s(&self, o: &Operand) -> &[i32] {
@@ -118,7 +130,7 @@ impl Run<'_> {
                 f(row);
                 self.pack(row, dst, i);
             } else {
-                f(self.f32s(dst, 1, i));
+                f(self.row(dst, i));
             }
         }
     }
@@ -143,7 +155,43 @@ impl Run<'_> {
                 Op::GetRows => {
                     let ids = self.i32s(&src[1]);
                     for i in items {
-                        self.get_row(&src[0], ids[i] as usize, self.f32s(dst, 1, i));
+                        self.get_row(&src[0], ids[i] as usize, self.row(dst, i));
+                    }
+                }
+                Op::MatMulId => {
+                    let rows = part(n, n_chunks, chunk, matmul::ROW_TILE);
+                    self.mat_mul_id(kernel, rows, thread);
+                }
+                Op::TopK { k } => {
+                    let m = src[0].ne[0];
+                    for i in items {
+                        let x = std::slice::from_raw_parts(self.row(&src[0], i), m);
+                        ops::top_k(x, std::slice::from_raw_parts_mut(self.row(dst, i).cast(), k));
+                    }
+                }
+                Op::ExpertWeights { scale } => {
+                    let m = src[0].ne[0];
+                    for i in items {
+                        let logits = std::slice::from_raw_parts(self.row(&src[0], i), m);
+                        let ids = std::slice::from_raw_parts(self.row(&src[1], i).cast(), n);
+                        let out = std::slice::from_raw_parts_mut(self.row(dst, i), n);
+                        ops::expert_weights(logits, ids, scale.0, out);
+                    }
+                }
+                Op::GroupByExpert { n_expert } => {
+                    let [k, m, ..] = src[0].ne;
+                    let ids = self.ptr(&src[0]).cast();
+                    let ids = std::slice::from_raw_parts(ids, k * src[0].live(m, self.inputs));
+                    let out = std::slice::from_raw_parts_mut(self.ptr(dst).cast(), n);
+                    ops::group_by_expert(ids, k, n_expert, k * m, out);
+                }
+                Op::Combine => {
+                    let k = src[1].ne[0];
+                    for i in items {
+                        let rows = ops::Rows { first: self.f32s(&src[0], 1, 0), stride: src[0].nb[1] / 4 };
+                        let (places, weights) = (self.row(&src[1], i), self.row(&src[2], i));
+                        let x = src.get(3).map_or(std::ptr::null_mut(), |r| self.row(r, i));
+                        ops::combine(isa, self.row(dst, i), rows, places.cast(), weights, x, k, n);
                     }
                 }
                 Op::MatMul { bias, residual } => {
@@ -153,31 +201,31 @@ impl Run<'_> {
                 Op::Add | Op::Mul => {
                     let f = if kernel.op == Op::Add { ops::add } else { ops::mul };
                     for i in items {
-                        let b = self.f32s(&src[1], 1, if src[1].ne[1] == dst.ne[1] { i } else { 0 });
-                        f(isa, self.f32s(dst, 1, i), self.f32s(&src[0], 1, i), b, n);
+                        let b = self.row(&src[1], if src[1].ne[1] == dst.ne[1] { i } else { 0 });
+                        f(isa, self.row(dst, i), self.row(&src[0], i), b, n);
                     }
                 }
                 Op::RmsNorm { eps } => {
                     let weight = src.get(1).map_or(std::ptr::null(), |w| self.ptr(w).cast_const().cast());
                     for i in items {
-                        let x = self.f32s(&src[0], 1, i);
+                        let x = self.row(&src[0], i);
                         self.write_row(dst, i, thread, |y| ops::rms_norm(isa, y, x, weight, eps.0, n));
                     }
                 }
                 Op::Silu => {
                     for i in items {
-                        ops::silu(isa, self.f32s(dst, 1, i), self.f32s(&src[0], 1, i), n);
+                        ops::silu(isa, self.row(dst, i), self.row(&src[0], i), n);
                     }
                 }
                 Op::SwiGlu => {
                     for i in items {
-                        let (gate, up) = (self.f32s(&src[0], 1, i), self.f32s(&src[1], 1, i));
+                        let (gate, up) = (self.row(&src[0], i), self.row(&src[1], i));
                         self.write_row(dst, i, thread, |y| ops::swiglu(isa, y, gate, up, n));
                     }
                 }
                 Op::Pack => {
                     for i in items {
-                        self.pack(self.f32s(&src[0], 1, i), dst, i);
+                        self.pack(self.row(&src[0], i), dst, i);
                     }
                 }
                 Op::RopeTable(params) => {
@@ -203,15 +251,13 @@ impl Run<'_> {
                     }
                 }
                 Op::KvRope { style, n_rot } => {
+                    let ty = kernel.kv_type();
+                    let scratch: *mut f32 = self.state.scratch(thread).as_mut_ptr().cast();
                     for i in items.filter(|&i| self.inputs.cell_shift[i] != 0) {
                         let table = self.f32s(&src[1], 1, i);
                         for h in 0..dst.ne[2] {
                             let head = self.ptr(dst).add(h * dst.nb[2] + i * dst.nb[1]);
-                            if dst.ggml() == GgmlType::F16 {
-                                ops::rope_f16(isa, style, head.cast(), head.cast(), table, 1, n, n_rot);
-                            } else {
-                                ops::rope(isa, style, head.cast(), head.cast(), table, 1, n, n_rot);
-                            }
+                            ops::kv_rope(isa, ty, style, head, table, n, n_rot, scratch);
                         }
                     }
                 }
@@ -228,6 +274,10 @@ impl Run<'_> {
                 DType::Ggml(ty) => {
                     let out = std::slice::from_raw_parts_mut(out, n);
                     quant::dequantize(ty, self.row_bytes(table, id), out).expect("a row is whole blocks");
+                }
+                DType::Packed => {
+                    let row = self.row_bytes(table, id);
+                    std::ptr::copy_nonoverlapping(row.as_ptr(), out.cast(), row.len());
                 }
                 _ => std::ptr::copy_nonoverlapping(self.f32s(table, 1, id), out, n),
             }
@@ -260,13 +310,36 @@ impl Run<'_> {
         }
     }
 
+    /// Rows `rows` of every expert's matrix, times the columns that go through it.
+    unsafe fn mat_mul_id(&self, kernel: &Kernel, rows: Range<usize>, thread: usize) {
+        let ([w, x, offsets], dst) = (&kernel.src[..], &kernel.dst) else {
+            unreachable!("a product by expert has three sources")
+        };
+        // SAFETY: see the contract above; offsets ascend from 0 to the rows of x that are live.
+        unsafe {
+            let (offsets, scratch) = (self.i32s(offsets), self.state.scratch(thread));
+            for (e, at) in offsets.windows(2).enumerate() {
+                let (first, n) = (at[0] as usize, (at[1] - at[0]) as usize);
+                if n == 0 {
+                    continue;
+                }
+                let data = std::slice::from_raw_parts(self.ptr(w).add(e * w.nb[2]), w.nb[2]);
+                let weight = Weight { ty: w.ggml(), data, k: w.ne[0], n_rows: w.ne[1] };
+                let data = std::slice::from_raw_parts(self.ptr(x).add(first * x.nb[1]), n * x.nb[1]);
+                let acts = Acts { data, row_bytes: x.nb[1], n };
+                let out = self.f32s(dst, 1, first);
+                matmul::matmul(self.state.isa, &weight, rows.clone(), &acts, out, dst.nb[1] / 4, scratch);
+            }
+        }
+    }
+
     unsafe fn attention(&self, kernel: &Kernel, chunk: usize, n_threads: usize, thread: usize) {
         let [q, k, v, mask] = &kernel.src[..] else { unreachable!("attention has four sources") };
         let shape = kernel.attention_shape();
         let n = self.items(kernel);
-        let tiles = n.div_ceil(ATTENTION_TILE);
+        let tiles = attention_tiles(n, &shape);
         let (tile, i) = (chunk % tiles, chunk / tiles);
-        let tokens = tile * ATTENTION_TILE..(tile * ATTENTION_TILE + ATTENTION_TILE).min(n);
+        let tokens = part(n, tiles, tile, 1);
         let group = match by_query_head(tiles, shape.n_head_kv, n_threads) {
             true => 1,
             false => shape.n_head / shape.n_head_kv,
@@ -293,6 +366,13 @@ impl Run<'_> {
     }
 }
 
+/// How many parts the `n` tokens of an attention are cut into. It does not ask how many threads there
+/// are: how tokens share a part decides how their sums are rounded.
+fn attention_tiles(n: usize, shape: &ops::AttnShape) -> usize {
+    let full = n.div_ceil(ops::attention_tile_tokens(shape));
+    full.max(n.div_ceil(FEW_TOKENS).min(ATTENTION_CHUNKS.div_ceil(shape.n_head_kv)))
+}
+
 /// Whether attention is cut by query heads, because there are too few key heads to go round.
 fn by_query_head(tiles: usize, n_head_kv: usize, n_threads: usize) -> bool {
     tiles * n_head_kv < n_threads
@@ -300,5 +380,10 @@ fn by_query_head(tiles: usize, n_head_kv: usize, n_threads: usize) -> bool {
 
 /// The cache type as the kernels name it. A session takes no other types.
 pub(super) fn kv_type(ty: GgmlType) -> ops::KvType {
-    if ty == GgmlType::F16 { ops::KvType::F16 } else { ops::KvType::F32 }
+    match ty {
+        GgmlType::F16 => ops::KvType::F16,
+        GgmlType::BF16 => ops::KvType::Bf16,
+        GgmlType::Q8_0 => ops::KvType::Q8_0,
+        _ => ops::KvType::F32,
+    }
 }

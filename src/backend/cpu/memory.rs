@@ -45,3 +45,28 @@ impl Drop for Memory {
         unsafe { dealloc(self.ptr.as_ptr(), self.layout) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeroed_aligned_and_owned() {
+        for len in [0, 1, 63, 64, 65, 100_000] {
+            let memory = Memory::new(len, "a test").unwrap();
+            assert_eq!((memory.len(), memory.as_ptr() as usize % 64), (len, 0));
+            // SAFETY: `memory` owns `len` initialised bytes, and this is the only reference to them.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(memory.as_ptr(), len) };
+            assert!(bytes.iter().all(|&b| b == 0));
+            bytes.fill(1);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_an_error_that_names_it() {
+        for len in [usize::MAX, isize::MAX as usize, isize::MAX as usize - 64] {
+            let e = Memory::new(len, "a test").err().expect("no machine has so much").to_string();
+            assert!(e.contains("a test") && e.contains(&len.to_string()), "{e}");
+        }
+    }
+}

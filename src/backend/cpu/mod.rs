@@ -9,8 +9,11 @@ pub mod matmul;
 mod memory;
 pub mod ops;
 pub mod pool;
+#[cfg(test)]
+mod pool_tests;
 mod program;
 mod session;
+mod sync;
 
 pub use isa::Isa;
 
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use super::{Backend, Session, SessionSpec, Weights};
 use crate::gguf::File;
 use crate::graph::WeightId;
-use crate::quant::{self, GgmlType};
+use crate::quant;
 use crate::{Error, Result, counters};
 
 /// The processor.
@@ -77,6 +80,8 @@ impl Backend for Cpu {
             Isa::Scalar => "portable code",
             Isa::Avx2 => "AVX2",
             Isa::Avx512 => "AVX-512 VNNI",
+            Isa::Neon => "NEON",
+            Isa::Dotprod => "NEON with dot products",
         };
         format!("{} processors, {isa}", n)
     }
@@ -115,9 +120,4 @@ impl Backend for Cpu {
             .map_err(|_| Error::Internal("the weights are not bound to the CPU".into()))?;
         Ok(Box::new(session::CpuSession::new(self.isa, weights, spec)?))
     }
-}
-
-/// Bytes of one element of a KV cache type.
-fn kv_elem_bytes(ty: GgmlType) -> usize {
-    ty.block_bytes() / ty.block_len()
 }

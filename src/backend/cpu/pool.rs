@@ -5,13 +5,15 @@
 //! that the system has not scheduled holds nobody up. A thread without work spins briefly, because
 //! the next step mostly comes within microseconds, and then parks, because the processors may
 //! belong to others.
+//!
+//! All synchronisation goes through [`super::sync`], for which `tools/testkit/tests/pool_model` puts a model
+//! that tries every interleaving; change nothing here without running it.
 
-use std::cell::UnsafeCell;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use std::thread::{JoinHandle, Thread};
+use std::sync::{Arc, OnceLock};
 
+use super::sync::{AtomicBool, AtomicU32, AtomicU64, Builder, JoinHandle, Thread, UnsafeCell};
+use super::sync::{current, park, spin_loop, spins};
 use crate::{Error, Result};
 
 /// A list of steps to run.
@@ -53,7 +55,7 @@ struct Shared {
     /// One per thread, the caller first: it is parked or about to park.
     asleep: Vec<AtomicBool>,
     /// Workers to wake; set once.
-    workers: once_cell::sync::OnceCell<Vec<Thread>>,
+    workers: OnceLock<Vec<Thread>>,
 }
 
 struct Job {
@@ -105,12 +107,12 @@ impl Pool {
             panicked: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
             asleep: (0..n_threads).map(|_| AtomicBool::new(false)).collect(),
-            workers: once_cell::sync::OnceCell::new(),
+            workers: OnceLock::new(),
         });
         let mut pool = Pool { shared, workers: Vec::new() };
         for id in 1..n_threads {
             let shared = pool.shared.clone();
-            let worker = std::thread::Builder::new()
+            let worker = Builder::new()
                 .name(format!("rf-cpu-{id}"))
                 .spawn(move || shared.work_until_shutdown(id))
                 .map_err(|e| Error::Backend(format!("cannot start compute thread {id}: {e}")))?;
@@ -146,9 +148,9 @@ impl Pool {
         // runs after `finished`.
         unsafe {
             let work = std::mem::transmute::<*const (dyn Work + '_), *const (dyn Work + 'static)>(work);
-            let caller = Some(std::thread::current());
-            *shared.job.get() =
-                Job { work, step: 0, n_steps: work_len(work), n_chunks: 0, n_threads, caller };
+            let caller = Some(current());
+            let job = Job { work, step: 0, n_steps: work_len(work), n_chunks: 0, n_threads, caller };
+            shared.job.with_mut(|at| *at = job);
             shared.publish_from(0);
         }
         let mut seen_epoch = u64::MAX;
@@ -215,12 +217,14 @@ impl Shared {
             return true;
         }
         // SAFETY: a chunk of the current step is ours, so `job` stays as it is until it is done.
-        let job = unsafe { &*self.job.get() };
-        let (step, n_chunks, n_threads) = (job.step, job.n_chunks, job.n_threads);
+        let (work, step, n_chunks, n_threads) = self.job.with(|job| unsafe {
+            let job = &*job;
+            (job.work, job.step, job.n_chunks, job.n_threads)
+        });
         if !self.aborted.load(Relaxed) && !self.panicked.load(Relaxed) {
             let chunk = n_chunks - (state & 0xffff) as usize;
             // SAFETY: as above; `run` keeps the work alive until the last chunk is done.
-            let work = unsafe { &*job.work };
+            let work = unsafe { &*work };
             let run = std::panic::AssertUnwindSafe(|| work.chunk(step, chunk, n_threads, id));
             if std::panic::catch_unwind(run).is_err() {
                 self.panicked.store(true, Relaxed);
@@ -237,28 +241,35 @@ impl Shared {
     ///
     /// # Safety
     /// No chunk is claimed or claimable, and the run is not over.
-    unsafe fn publish_from(&self, mut step: usize) {
-        // SAFETY: the caller's promise makes this thread the only one that looks at `job`.
-        let job = unsafe { &mut *self.job.get() };
+    unsafe fn publish_from(&self, step: usize) {
         let epoch = (self.state.load(Relaxed) >> 16).wrapping_add(1);
-        while step < job.n_steps {
-            // SAFETY: the run is not over, so the work is alive.
-            let n_chunks = unsafe { (*job.work).n_chunks(step, job.n_threads) };
-            if n_chunks > 0 {
-                debug_assert!(n_chunks <= 0xffff, "chunks of a step fit 16 bits");
-                (job.step, job.n_chunks) = (step, n_chunks);
-                let n_threads = job.n_threads;
-                // A handle of its own: once the step is public, `job` belongs to those who claim.
-                let caller = if self.asleep[0].load(Relaxed) { job.caller.clone() } else { None };
-                self.done.store(0, Relaxed);
-                self.state.store(epoch << 16 | n_chunks as u64, SeqCst);
-                // One chunk is for this thread; nobody need wake for a step that has no other.
-                self.wake(n_chunks - 1, n_threads, caller);
-                return;
-            }
-            step += 1;
+        // What is needed of `job` is taken out of it here: once the step is public, `job` belongs
+        // to those who claim.
+        // SAFETY: the caller's promise makes this thread the only one that looks at `job`, and the
+        // work is alive, because the run is not over.
+        let (n_chunks, n_threads, caller) = self.job.with_mut(|job| unsafe {
+            let job = &mut *job;
+            let next = (step..job.n_steps)
+                .map(|step| (step, (*job.work).n_chunks(step, job.n_threads)))
+                .find(|(_, n_chunks)| *n_chunks > 0);
+            let (step, n_chunks) = next.unwrap_or((job.n_steps, 0));
+            (job.step, job.n_chunks) = (step, n_chunks);
+            // The caller's handle is counted, so it is cloned only for a caller that sleeps.
+            let caller = match n_chunks {
+                0 => job.caller.take(),
+                _ if self.asleep[0].load(Relaxed) => job.caller.clone(),
+                _ => None,
+            };
+            (n_chunks, job.n_threads, caller)
+        });
+        if n_chunks > 0 {
+            debug_assert!(n_chunks <= 0xffff, "chunks of a step fit 16 bits");
+            self.done.store(0, Relaxed);
+            self.state.store(epoch << 16 | n_chunks as u64, SeqCst);
+            // One chunk is for this thread; nobody need wake for a step that has no other.
+            self.wake(n_chunks - 1, n_threads, caller);
+            return;
         }
-        let caller = job.caller.take();
         self.state.store(epoch << 16, Relaxed);
         self.finished.store(true, SeqCst);
         if self.asleep[0].load(SeqCst)
@@ -291,137 +302,16 @@ impl Shared {
                 && !self.shutdown.load(SeqCst)
                 && !(id == 0 && self.finished.load(SeqCst))
         };
-        for _ in 0..SPINS {
+        for _ in 0..spins(SPINS) {
             if !stay() {
                 return;
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
         self.asleep[id].store(true, SeqCst);
         if stay() {
-            std::thread::park();
+            park();
         }
         self.asleep[id].store(false, Release);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-
-    /// Steps of which each checks that the one before it is complete.
-    struct Steps {
-        chunks: Vec<usize>,
-        done: Vec<AtomicUsize>,
-        too_early: AtomicUsize,
-        panic_at: Option<usize>,
-        slow_thread: Option<usize>,
-    }
-
-    impl Steps {
-        fn new(chunks: Vec<usize>) -> Self {
-            let done = chunks.iter().map(|_| AtomicUsize::new(0)).collect();
-            Steps { chunks, done, too_early: AtomicUsize::new(0), panic_at: None, slow_thread: None }
-        }
-    }
-
-    impl Work for Steps {
-        fn n_steps(&self) -> usize {
-            self.chunks.len()
-        }
-        fn n_chunks(&self, step: usize, _: usize) -> usize {
-            self.chunks[step]
-        }
-        fn chunk(&self, step: usize, chunk: usize, n_threads: usize, thread: usize) {
-            assert!(chunk < self.chunks[step] && thread < n_threads);
-            if (0..step).any(|s| self.done[s].load(Relaxed) != self.chunks[s]) {
-                self.too_early.fetch_add(1, Relaxed);
-            }
-            if self.slow_thread == Some(thread) {
-                std::thread::sleep(std::time::Duration::from_micros(200));
-            }
-            if self.panic_at == Some(step) {
-                panic!("asked to");
-            }
-            self.done[step].fetch_add(1, Relaxed);
-        }
-    }
-
-    fn check(work: &Steps) {
-        for (s, (done, n)) in work.done.iter().zip(&work.chunks).enumerate() {
-            assert_eq!(done.load(Relaxed), *n, "chunks of step {s}");
-        }
-        assert_eq!(work.too_early.load(Relaxed), 0, "chunks that ran before the step before was done");
-    }
-
-    #[test]
-    fn every_chunk_runs_once_and_in_order() {
-        for n_threads in [1, 2, 3, 8] {
-            let mut pool = Pool::new(n_threads).unwrap();
-            for round in 0..200 {
-                let work = Steps::new((0..50).map(|s| (s * 7 + round) % 19).collect());
-                pool.run(&work, n_threads, None).unwrap();
-                check(&work);
-            }
-        }
-    }
-
-    #[test]
-    fn fewer_threads_than_the_pool_has() {
-        let mut pool = Pool::new(8).unwrap();
-        for n_threads in [1, 5, 8, 2, 100] {
-            let work = Steps::new(vec![16; 40]);
-            pool.run(&work, n_threads, None).unwrap();
-            check(&work);
-        }
-    }
-
-    #[test]
-    fn threads_that_slept_come_back() {
-        let mut pool = Pool::new(3).unwrap();
-        for _ in 0..5 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            let mut work = Steps::new(vec![6; 10]);
-            work.slow_thread = Some(1);
-            pool.run(&work, 3, None).unwrap();
-            check(&work);
-        }
-    }
-
-    #[test]
-    fn no_work_is_fine() {
-        let mut pool = Pool::new(2).unwrap();
-        pool.run(&Steps::new(vec![]), 2, None).unwrap();
-        pool.run(&Steps::new(vec![0, 0, 0]), 2, None).unwrap();
-    }
-
-    #[test]
-    fn abort_skips_the_rest_and_the_pool_goes_on() {
-        let mut pool = Pool::new(2).unwrap();
-        let work = Steps::new(vec![4; 100]);
-        let mut asked = 0;
-        let mut abort = || {
-            asked += 1;
-            asked > 3
-        };
-        let e = pool.run(&work, 2, Some(&mut abort)).unwrap_err();
-        assert!(matches!(e, Error::Aborted(_)));
-        assert!(work.done[99].load(Relaxed) == 0);
-        let work = Steps::new(vec![4; 10]);
-        pool.run(&work, 2, None).unwrap();
-        check(&work);
-    }
-
-    #[test]
-    fn a_panic_is_an_error_and_the_pool_goes_on() {
-        let mut pool = Pool::new(2).unwrap();
-        let mut work = Steps::new(vec![4; 10]);
-        work.panic_at = Some(5);
-        assert!(matches!(pool.run(&work, 2, None).unwrap_err(), Error::Internal(_)));
-        assert_eq!(work.done[9].load(Relaxed), 0);
-        let work = Steps::new(vec![4; 10]);
-        pool.run(&work, 2, None).unwrap();
-        check(&work);
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Operand {
     pub ne: [usize; 4],
     pub nb: [usize; 4],
     pub extent: Extent,
+    /// Rows (entries of all dimensions but the innermost) for each entry of the extent.
+    pub rows_per_entry: usize,
 }
 
 impl Operand {
@@ -50,6 +52,11 @@ impl Operand {
             Extent::Tokens => inputs.n_tokens,
             Extent::Outputs => inputs.n_outputs,
         }
+    }
+
+    /// How many rows are live.
+    pub fn live_rows(&self, inputs: &Inputs) -> usize {
+        self.live(1, inputs) * self.rows_per_entry
     }
 
     /// The ggml type of a weight or cache.
@@ -74,8 +81,8 @@ pub(super) type Wave = Vec<Kernel>;
 /// See the module's documentation.
 pub(super) struct Program {
     pub waves: Vec<Wave>,
-    /// Offset in the arena and row length of the logits.
-    pub output: Option<(usize, usize)>,
+    /// Offset in the arena and row length of each output.
+    pub outputs: Vec<(usize, usize)>,
 }
 
 impl Program {
@@ -88,15 +95,12 @@ impl Program {
         };
         let wave = |ids: &Vec<TensorId>| ids.iter().map(kernel).collect::<Result<Wave>>();
         let waves = plan.waves.iter().map(wave).collect::<Result<_>>()?;
-        let logits = graph.roots.iter().find(|r| !graph.node(**r).op.has_effect());
-        let output = match logits {
-            Some(&id) => match operand(id)?.place {
-                Place::Arena(offset) => Some((offset, graph.node(id).ne[0])),
-                _ => return Err(Error::Internal("the output of a graph lies outside the arena".into())),
-            },
-            None => None,
+        let output = |&id: &TensorId| match operand(id)?.place {
+            Place::Arena(offset) => Ok((offset, graph.node(id).ne[0])),
+            _ => Err(Error::Internal("an output of a graph lies outside the arena".into())),
         };
-        Ok(Program { waves, output })
+        let outputs = graph.roots.iter().filter(|r| !graph.node(**r).op.has_effect()).map(output);
+        Ok(Program { waves, outputs: outputs.collect::<Result<_>>()? })
     }
 
     pub fn kernels(&self) -> impl Iterator<Item = &Kernel> {
@@ -113,14 +117,14 @@ fn operand(graph: &Graph, plan: &Plan, weights: &CpuWeights, id: TensorId) -> Re
         at = graph.node(at).src[0];
     }
     let owner = graph.storage(at);
-    let mut dtype = node.dtype;
+    let (mut dtype, mut nb) = (node.dtype, node.nb);
     let place = match graph.node(owner).op {
         Op::Input(input) => Place::Input(input),
         Op::Kv(il, half) => Place::Kv(il, half),
         Op::Weight(w) => Place::Weight(WeightPtr(match weights.get(w)? {
             Bound::Blocks(i) => weights.file.data(&weights.file.tensors()[*i]).as_ptr(),
             Bound::Row(row) => {
-                dtype = DType::F32;
+                (dtype, nb) = (DType::F32, [4, row.len() * 4, row.len() * 4, row.len() * 4]);
                 row.as_ptr().cast()
             }
         })),
@@ -129,7 +133,13 @@ fn operand(graph: &Graph, plan: &Plan, weights: &CpuWeights, id: TensorId) -> Re
             None => return Err(Error::Internal(format!("tensor {} has no memory", owner.0))),
         },
     };
-    Ok(Operand { place, offset, dtype, ne: node.ne, nb: node.nb, extent: node.extent })
+    let entries = match node.extent {
+        Extent::Fixed => 1,
+        Extent::Tokens => graph.n_tokens,
+        Extent::Outputs => graph.n_outputs,
+    };
+    let rows_per_entry = node.n_rows() / entries.max(1);
+    Ok(Operand { place, offset, dtype, ne: node.ne, nb, extent: node.extent, rows_per_entry })
 }
 
 impl Kernel {
@@ -137,11 +147,12 @@ impl Kernel {
     pub fn scratch_bytes(&self) -> usize {
         let pack = if self.dst.dtype == DType::Packed { self.dst.ne[0] * 4 } else { 0 };
         match self.op {
-            Op::MatMul { .. } => {
+            Op::MatMul { .. } | Op::MatMulId => {
                 let w = &self.src[0];
                 matmul::scratch_bytes(w.ggml(), w.ne[0], self.src[1].ne[1])
             }
             Op::Attention { .. } => ops::attention_scratch_bytes(&self.attention_shape()),
+            Op::KvRope { .. } => self.dst.ne[0] * 4,
             _ => pack,
         }
     }

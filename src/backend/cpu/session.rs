@@ -1,13 +1,14 @@
 //! The CPU's session: KV cache, arena, scratch, threads and compiled programs of one context.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::exec::Run;
 use super::memory::Memory;
 use super::pool::Pool;
 use super::program::{Kernel, Place, Program};
-use super::{CpuWeights, Isa, kv_elem_bytes, matmul};
-use crate::backend::{AbortCheck, Inputs, ProgramId, Session, SessionMemory, SessionSpec};
+use super::{CpuWeights, Isa, matmul};
+use crate::backend::{AbortCheck, Inputs, KvHead, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
 use crate::graph::passes::Packing;
 use crate::graph::plan::plan;
 use crate::graph::{Graph, KvHalf};
@@ -28,6 +29,7 @@ pub(super) struct State {
 /// See the module's documentation.
 pub(super) struct CpuSession {
     state: State,
+    kv: KvSpec,
     programs: Vec<Program>,
     /// The program of the last run, for [`Session::output`].
     last: Option<(ProgramId, usize)>,
@@ -44,9 +46,9 @@ fn useful(n_threads: usize) -> usize {
 impl CpuSession {
     pub fn new(isa: Isa, weights: Arc<CpuWeights>, spec: &SessionSpec) -> Result<CpuSession> {
         let bytes = |n_head: usize, dim: usize, ty: GgmlType| {
-            [dim, spec.kv.n_cells, kv_elem_bytes(ty)]
+            [n_head, spec.kv.n_cells]
                 .iter()
-                .try_fold(n_head, |n, &f| n.checked_mul(f))
+                .try_fold(ty.row_bytes(dim)?, |n, &f| n.checked_mul(f))
                 .ok_or_else(|| {
                     Error::OutOfMemory(format!("a KV cache of {} cells overflows", spec.kv.n_cells))
                 })
@@ -70,12 +72,30 @@ impl CpuSession {
         };
         Ok(CpuSession {
             state,
+            kv: spec.kv.clone(),
             programs: Vec::new(),
             last: None,
             pool: Pool::new(n_threads.max(n_threads_batch))?,
             n_threads,
             n_threads_batch,
         })
+    }
+
+    /// Where the rows of `cells` of a head are in its half of the cache: the first byte, which has
+    /// `bytes` that are theirs.
+    fn kv_rows(&self, at: KvHead, cells: Range<usize>, bytes: usize) -> Result<*mut u8> {
+        let outside = || Error::Internal(format!("cells {cells:?} of {at:?} are not in the cache"));
+        let layer = self.kv.layers.get(at.layer).filter(|l| at.head < l.n_head_kv).ok_or_else(outside)?;
+        let (memory, ty, dim) = match at.half {
+            KvHalf::K => (&self.state.kv[at.layer][0], self.kv.type_k, layer.head_dim_k),
+            KvHalf::V => (&self.state.kv[at.layer][1], self.kv.type_v, layer.head_dim_v),
+        };
+        let row = ty.row_bytes(dim)?;
+        if cells.start > cells.end || cells.end > self.kv.n_cells || bytes != cells.len() * row {
+            return Err(outside());
+        }
+        // SAFETY: head and cells are within the shape that the memory was made for.
+        Ok(unsafe { memory.as_ptr().add((at.head * self.kv.n_cells + cells.start) * row) })
     }
 
     fn fit_scratch(&mut self, stride: usize) -> Result<()> {
@@ -158,9 +178,9 @@ impl Session for CpuSession {
         Ok(())
     }
 
-    fn output(&self) -> &[f32] {
+    fn output(&self, i: usize) -> &[f32] {
         let Some((id, n_outputs)) = self.last else { return &[] };
-        let Some((offset, row)) = self.programs[id.0].output else { return &[] };
+        let Some(&(offset, row)) = self.programs[id.0].outputs.get(i) else { return &[] };
         // SAFETY: the program's output lies at this offset of the arena, `n_outputs` rows of it
         // written by the last run, and nothing writes the arena while `self` is borrowed.
         unsafe { std::slice::from_raw_parts(self.state.arena.as_ptr().add(offset).cast(), row * n_outputs) }
@@ -173,6 +193,20 @@ impl Session for CpuSession {
             self.fit_scratch(0)?;
         }
         (self.n_threads, self.n_threads_batch) = (n, n_batch);
+        Ok(())
+    }
+
+    fn kv_read(&self, head: KvHead, cells: Range<usize>, out: &mut [u8]) -> Result<()> {
+        let from = self.kv_rows(head, cells, out.len())?;
+        // SAFETY: as many bytes are there, and no run writes them while `self` is borrowed.
+        unsafe { std::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) };
+        Ok(())
+    }
+
+    fn kv_write(&mut self, head: KvHead, cells: Range<usize>, rows: &[u8]) -> Result<()> {
+        let to = self.kv_rows(head, cells, rows.len())?;
+        // SAFETY: as many bytes are there, and `self` is borrowed alone.
+        unsafe { std::ptr::copy_nonoverlapping(rows.as_ptr(), to, rows.len()) };
         Ok(())
     }
 

@@ -2,15 +2,20 @@
 //! positions, and its forward pass written with the shared [`blocks`].
 
 mod blocks;
+mod chatglm;
+mod glm4;
 mod llama;
 mod net;
 mod qwen2;
+mod qwen3;
+mod qwen3moe;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use net::{GraphSpec, Net, TensorTable};
+pub(crate) use net::{GraphSpec, Net, TensorTable, Wanted};
 
-use crate::graph::{Graph, RopeStyle};
+use crate::graph::{Graph, RopeStyle, WeightId};
+use crate::quant::GgmlType;
 use crate::{Error, Result};
 
 use super::Hparams;
@@ -25,7 +30,7 @@ pub(crate) struct Arch {
     pub forward: fn(&mut Net<'_>) -> Result<()>,
 }
 
-const ALL: &[Arch] = &[llama::ARCH, qwen2::ARCH];
+const ALL: &[Arch] = &[llama::ARCH, qwen2::ARCH, qwen3::ARCH, qwen3moe::ARCH, chatglm::ARCH, glm4::ARCH];
 
 impl Arch {
     /// The architecture with this name.
@@ -37,6 +42,21 @@ impl Arch {
                 known.join(", ")
             ))
         })
+    }
+
+    /// The weights that a model needs, each once. Building graphs checks the name, shape and type of
+    /// every one of them; two contexts are enough to meet those that depend on their length.
+    pub fn weights(&self, hp: &Hparams, tensors: &TensorTable) -> Result<Vec<WeightId>> {
+        let (type_k, type_v) = (GgmlType::F32, GgmlType::F32);
+        let mut all = Vec::new();
+        for n_ctx in [1, usize::MAX] {
+            let wanted = Wanted { logits: true, embeddings: false };
+            let spec = GraphSpec { n_tokens: 1, n_outputs: 1, wanted, n_ctx, n_cells: 64, type_k, type_v };
+            all.extend(self.graph(hp, tensors, &spec)?.weights());
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
     }
 
     /// The graph of a micro-batch.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::Arch;
 use crate::gguf::{File, TensorInfo};
-use crate::graph::{Builder, Graph, Input, KvHalf, RopeParams, RopeStyle, TensorId, WeightId};
+use crate::graph::{Builder, Graph, Groups, Input, KvHalf, RopeParams, RopeStyle, TensorId, WeightId};
 use crate::model::Hparams;
 use crate::quant::GgmlType;
 use crate::{Error, Result};
@@ -33,12 +33,21 @@ impl TensorTable {
 
     /// A table of tensors that exist by name only.
     #[cfg(test)]
-    pub fn of(tensors: Vec<(String, GgmlType, [usize; 2])>) -> Self {
-        let entry = |(i, (name, ty, ne)): (usize, (String, GgmlType, [usize; 2]))| {
-            (name, (WeightId(i as u32), ty, [ne[0], ne[1], 1, 1]))
+    pub fn of(tensors: Vec<(String, GgmlType, [usize; 3])>) -> Self {
+        let entry = |(i, (name, ty, ne)): (usize, (String, GgmlType, [usize; 3]))| {
+            (name, (WeightId(i as u32), ty, [ne[0], ne[1], ne[2], 1]))
         };
         TensorTable { by_name: tensors.into_iter().enumerate().map(entry).collect() }
     }
+}
+
+/// What is wanted of a token. The roots of a graph are in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    /// Logits, `[n_outputs][n_vocab]`.
+    pub logits: bool,
+    /// Embeddings, `[n_outputs][n_embd]`.
+    pub embeddings: bool,
 }
 
 /// The sizes a graph is built for.
@@ -46,8 +55,12 @@ impl TensorTable {
 pub(crate) struct GraphSpec {
     /// Capacity in tokens.
     pub n_tokens: usize,
-    /// Capacity in rows of logits; none leaves out all that only logits need.
+    /// Capacity in rows of output; none leaves out all that only outputs need.
     pub n_outputs: usize,
+    /// What a row of output is made of.
+    pub wanted: Wanted,
+    /// Length of the context in tokens.
+    pub n_ctx: usize,
     /// Cells of the KV cache, a multiple of 64.
     pub n_cells: usize,
     /// Type of the cached keys.
@@ -66,18 +79,18 @@ pub(crate) struct Net<'a> {
     pub rope: RopeStyle,
     tensors: &'a TensorTable,
     spec: &'a GraphSpec,
-    logits: Option<TensorId>,
+    outputs: Vec<TensorId>,
 }
 
 impl<'a> Net<'a> {
     pub(super) fn new(arch: &Arch, hp: &'a Hparams, tensors: &'a TensorTable, spec: &'a GraphSpec) -> Self {
         let g = Builder::new(spec.n_tokens, spec.n_outputs);
-        Net { g, hp, rope: arch.rope, tensors, spec, logits: None }
+        Net { g, hp, rope: arch.rope, tensors, spec, outputs: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Graph {
-        let roots: Vec<_> = self.logits.into_iter().filter(|_| self.spec.n_outputs > 0).collect();
-        self.g.finish(&roots)
+        let roots = if self.spec.n_outputs > 0 { &self.outputs[..] } else { &[] };
+        self.g.finish(roots)
     }
 
     /// Whether the file has this tensor.
@@ -90,17 +103,18 @@ impl<'a> Net<'a> {
         if self.has(name) { Ok(()) } else { Err(Error::Format(format!("the file has no tensor {name}"))) }
     }
 
-    /// The weight `name`, which must have the shape `[n_in, n_out]`.
-    fn weight(&mut self, name: &str, n_in: usize, n_out: usize) -> Result<TensorId> {
+    /// The weight `name`, which must have the shape `want`, trailing ones left out.
+    fn weight(&mut self, name: &str, want: &[usize]) -> Result<TensorId> {
         self.require(name)?;
         let (id, ty, ne) = self.tensors.by_name[name];
-        if ne != [n_in, n_out, 1, 1] {
+        if ne[..want.len()] != *want || ne[want.len()..].iter().any(|&n| n != 1) {
             return Err(Error::Format(format!(
-                "tensor {name} has the shape {ne:?}; the metadata asks for [{n_in}, {n_out}]"
+                "tensor {name} has the shape {ne:?}; the metadata asks for {want:?}"
             )));
         }
         let float = matches!(ty, GgmlType::F32 | GgmlType::F16 | GgmlType::BF16);
-        if !ty.is_computable() || (n_out == 1 && !float) {
+        let single_row = ne[1] * ne[2] * ne[3] == 1;
+        if !ty.is_computable() || (single_row && !float) {
             return Err(Error::Unsupported(format!(
                 "tensor {name} is of type {}, which is not supported",
                 ty.name()
@@ -112,19 +126,33 @@ impl<'a> Net<'a> {
     /// `x` times the matrix `{name}.weight`, plus `{name}.bias` where the file has one.
     pub fn linear(&mut self, name: &str, x: TensorId, n_out: usize) -> Result<TensorId> {
         let n_in = self.g.ne(x)[0];
-        let w = self.weight(&format!("{name}.weight"), n_in, n_out)?;
+        let w = self.weight(&format!("{name}.weight"), &[n_in, n_out])?;
         let y = self.g.mat_mul(w, x);
         let bias = format!("{name}.bias");
         if !self.has(&bias) {
             return Ok(y);
         }
-        let b = self.weight(&bias, n_out, 1)?;
+        let b = self.weight(&bias, &[n_out])?;
         Ok(self.g.add(y, b))
+    }
+
+    /// Rows of `x`, sorted by expert as `groups` says, times their experts' matrices
+    /// `{name}.weight`, `[n_in, n_out, n_expert]`.
+    pub fn expert_linear(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        groups: &Groups,
+        n_out: usize,
+    ) -> Result<TensorId> {
+        let shape = [self.g.ne(x)[0], n_out, groups.n_expert];
+        let w = self.weight(&format!("{name}.weight"), &shape)?;
+        Ok(self.g.mat_mul_id(w, x, groups))
     }
 
     /// The root-mean-square norm with the weights `{name}.weight`.
     pub fn norm(&mut self, name: &str, x: TensorId) -> Result<TensorId> {
-        let w = self.weight(&format!("{name}.weight"), self.g.ne(x)[0], 1)?;
+        let w = self.weight(&format!("{name}.weight"), &[self.g.ne(x)[0]])?;
         let y = self.g.rms_norm(x, self.hp.rms_eps);
         Ok(self.g.mul(y, w))
     }
@@ -136,7 +164,7 @@ impl<'a> Net<'a> {
 
     /// The embeddings of the tokens.
     pub fn embed(&mut self) -> Result<TensorId> {
-        let table = self.weight("token_embd.weight", self.hp.n_embd, self.hp.n_vocab)?;
+        let table = self.weight("token_embd.weight", &[self.hp.n_embd, self.hp.n_vocab])?;
         let ids = self.input(Input::Tokens);
         Ok(self.g.get_rows(table, ids))
     }
@@ -147,16 +175,15 @@ impl<'a> Net<'a> {
         self.g.get_rows(x, ids)
     }
 
-    /// `[n_head * dim, n]` as `[dim, n_head, n]`.
-    pub fn heads(&mut self, x: TensorId, dim: usize) -> TensorId {
-        let ne = self.g.ne(x);
-        self.g.reshape(x, [dim, ne[0] / dim, ne[1], 1])
-    }
-
     /// The rotations for the positions (or shifts) in `input`, with the file's frequency factors.
     pub fn rope_table(&mut self, input: Input, params: RopeParams) -> Result<TensorId> {
-        let name = "rope_freqs.weight";
-        let factors = if self.has(name) { Some(self.weight(name, params.n_rot / 2, 1)?) } else { None };
+        let name = match self.hp.longrope {
+            true if self.spec.n_ctx > params.n_ctx_orig as usize => "rope_factors_long.weight",
+            true => "rope_factors_short.weight",
+            false => "rope_freqs.weight",
+        };
+        let given = self.hp.longrope || self.has(name);
+        let factors = if given { Some(self.weight(name, &[params.n_rot / 2])?) } else { None };
         let positions = self.input(input);
         Ok(self.g.rope_table(positions, params, factors))
     }
@@ -177,8 +204,13 @@ impl<'a> Net<'a> {
         self.g.kv_write(kv, x, cells)
     }
 
-    /// What the pass is for.
-    pub fn set_logits(&mut self, logits: TensorId) {
-        self.logits = Some(logits);
+    /// What is wanted of a token.
+    pub fn wanted(&self) -> Wanted {
+        self.spec.wanted
+    }
+
+    /// Makes `x` an output of the pass; in the order of [`Wanted`].
+    pub fn output(&mut self, x: TensorId) {
+        self.outputs.push(x);
     }
 }

@@ -1,6 +1,7 @@
 //! Qwen2 and Qwen2.5: Llama's graph with biases on queries, keys and values, rotating halves.
 
-use super::{Arch, Net, blocks};
+use super::blocks::Decoder;
+use super::{Arch, Net};
 use crate::Result;
 use crate::graph::RopeStyle;
 
@@ -12,5 +13,5 @@ fn forward(net: &mut Net<'_>) -> Result<()> {
             net.require(&format!("blk.{il}.{part}.bias"))?;
         }
     }
-    blocks::decoder(net)
+    Decoder::LLAMA.forward(net)
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::graph::passes::{self, Packing};
 use crate::graph::plan::plan;
 use crate::graph::{DType, Op, RopeParams};
+use crate::model::{Experts, Pooling};
 use crate::quant::GgmlType;
 
 struct PackQuants;
@@ -40,39 +41,85 @@ fn hparams() -> Hparams {
         head_dim_v: 16,
         rms_eps: 1e-5,
         rope,
+        pooling: Pooling::None,
         n_vocab: 512,
+        longrope: false,
+        experts: None,
     }
 }
 
-fn tensors(bias: bool) -> TensorTable {
-    let mut all = vec![("token_embd.weight".to_string(), GgmlType::Q4_0, [64, 512])];
-    all.push(("output_norm.weight".into(), GgmlType::F32, [64, 1]));
+/// Eight experts, of which each token takes two.
+fn mixture() -> Hparams {
+    let (n_used, n_ff) = (vec![2; N_LAYER], vec![96; N_LAYER]);
+    let experts = Experts { n_expert: 8, n_used, n_ff, weights_scale: 1.0 };
+    Hparams { experts: Some(experts), ..hparams() }
+}
+
+type Tensors = Vec<(String, GgmlType, [usize; 3])>;
+
+/// The tensors of an architecture's file.
+fn tensors(arch: &str) -> Tensors {
+    let mut all = vec![("token_embd.weight".to_string(), GgmlType::Q4_0, [64, 512, 1])];
+    all.push(("output_norm.weight".into(), GgmlType::F32, [64, 1, 1]));
+    let glm = matches!(arch, "chatglm" | "glm4");
+    let attention: &[_] = match arch {
+        "chatglm" => &[("attn_qkv", 128)],
+        _ => &[("attn_q", 64), ("attn_k", 32), ("attn_v", 32)],
+    };
+    let network: &[_] = match arch {
+        _ if glm => &[("ffn_up", [64, 320, 1]), ("ffn_down", [160, 64, 1])],
+        "qwen3moe" => {
+            &[("ffn_gate_exps", [64, 96, 8]), ("ffn_up_exps", [64, 96, 8]), ("ffn_down_exps", [96, 64, 8])]
+        }
+        _ => &[("ffn_gate", [64, 160, 1]), ("ffn_up", [64, 160, 1]), ("ffn_down", [160, 64, 1])],
+    };
+    let norms: &[_] = match arch {
+        "qwen3" | "qwen3moe" => {
+            &[("attn_norm", 64), ("ffn_norm", 64), ("attn_q_norm", 16), ("attn_k_norm", 16)]
+        }
+        "glm4" => &[("attn_norm", 64), ("ffn_norm", 64), ("post_attention_norm", 64), ("post_ffw_norm", 64)],
+        _ => &[("attn_norm", 64), ("ffn_norm", 64)],
+    };
     for il in 0..N_LAYER {
-        for (name, ne) in [
-            ("attn_q", [64, 64]),
-            ("attn_k", [64, 32]),
-            ("attn_v", [64, 32]),
-            ("attn_output", [64, 64]),
-            ("ffn_gate", [64, 160]),
-            ("ffn_up", [64, 160]),
-            ("ffn_down", [160, 64]),
-        ] {
-            all.push((format!("blk.{il}.{name}.weight"), GgmlType::Q4_0, ne));
+        let mut add = |name: &str, part: &str, ty, ne| all.push((format!("blk.{il}.{name}.{part}"), ty, ne));
+        for &(name, n) in attention {
+            add(name, "weight", GgmlType::Q4_0, [64, n, 1]);
+            if glm || arch == "qwen2" {
+                add(name, "bias", GgmlType::F32, [n, 1, 1]);
+            }
         }
-        for name in ["attn_norm", "ffn_norm"] {
-            all.push((format!("blk.{il}.{name}.weight"), GgmlType::F32, [64, 1]));
+        add("attn_output", "weight", GgmlType::Q4_0, [64, 64, 1]);
+        for &(name, ne) in network {
+            add(name, "weight", GgmlType::Q4_0, ne);
         }
-        for (name, n) in [("attn_q", 64), ("attn_k", 32), ("attn_v", 32)].into_iter().filter(|_| bias) {
-            all.push((format!("blk.{il}.{name}.bias"), GgmlType::F32, [n, 1]));
+        for &(name, n) in norms {
+            add(name, "weight", GgmlType::F32, [n, 1, 1]);
+        }
+        if arch == "qwen3moe" {
+            add("ffn_gate_inp", "weight", GgmlType::F32, [64, 8, 1]);
         }
     }
-    TensorTable::of(all)
+    all
 }
+
+const SPEC: GraphSpec = GraphSpec {
+    n_tokens: 8,
+    n_outputs: 8,
+    wanted: Wanted { logits: true, embeddings: false },
+    n_ctx: 256,
+    n_cells: 256,
+    type_k: GgmlType::F16,
+    type_v: GgmlType::F16,
+};
 
 fn graph(arch: &str, n_tokens: usize, n_outputs: usize) -> Graph {
-    let (type_k, type_v) = (GgmlType::F16, GgmlType::F16);
-    let spec = GraphSpec { n_tokens, n_outputs, n_cells: 256, type_k, type_v };
-    Arch::find(arch).unwrap().graph(&hparams(), &tensors(arch == "qwen2"), &spec).unwrap()
+    let spec = GraphSpec { n_tokens, n_outputs, ..SPEC };
+    let hp = if arch == "qwen3moe" { mixture() } else { hparams() };
+    Arch::find(arch).unwrap().graph(&hp, &TensorTable::of(tensors(arch)), &spec).unwrap()
+}
+
+fn refused(arch: &str, hp: &Hparams, tensors: Tensors) -> String {
+    Arch::find(arch).unwrap().graph(hp, &TensorTable::of(tensors), &SPEC).unwrap_err().to_string()
 }
 
 fn count(g: &Graph, f: impl Fn(Op) -> bool) -> usize {
@@ -136,16 +183,110 @@ fn the_plan_reuses_memory() {
 
 #[test]
 fn missing_and_misshapen_tensors_are_named() {
-    let (hp, spec) = (
-        hparams(),
-        GraphSpec { n_tokens: 1, n_outputs: 1, n_cells: 64, type_k: GgmlType::F16, type_v: GgmlType::F16 },
-    );
-    let e = Arch::find("qwen2").unwrap().graph(&hp, &tensors(false), &spec).unwrap_err().to_string();
+    let e = refused("qwen2", &hparams(), tensors("llama"));
     assert!(e.contains("blk.0.attn_q.bias"), "{e}");
-    let mut wide = hp.clone();
+    let mut wide = hparams();
     wide.n_ff[2] = 192;
-    let e = Arch::find("llama").unwrap().graph(&wide, &tensors(false), &spec).unwrap_err().to_string();
+    let e = refused("llama", &wide, tensors("llama"));
     assert!(e.contains("blk.2.ffn_gate.weight") && e.contains("192"), "{e}");
+    for (arch, lacks) in [
+        ("qwen3", "attn_q_norm.weight"),
+        ("glm4", "post_attention_norm.weight"),
+        ("chatglm", "attn_qkv.bias"),
+        ("chatglm", "ffn_up.weight"),
+    ] {
+        let mut all = tensors(arch);
+        all.retain(|t| !t.0.ends_with(lacks));
+        if lacks != "attn_qkv.bias" {
+            assert!(refused(arch, &hparams(), all).contains(lacks), "{arch} without {lacks}");
+            continue;
+        }
+        // Files without biases exist.
+        Arch::find(arch).unwrap().graph(&hparams(), &TensorTable::of(all), &SPEC).unwrap();
+    }
+    let long = Hparams { longrope: true, ..hparams() };
+    let e = refused("llama", &long, tensors("llama"));
+    assert!(e.contains("rope_factors_short.weight"), "{e}");
     let e = Arch::find("mamba").err().unwrap().to_string();
     assert!(e.contains("mamba") && e.contains("llama"), "{e}");
+}
+
+#[test]
+fn misshapen_experts_are_named() {
+    let e = refused("qwen3moe", &hparams(), tensors("qwen3moe"));
+    assert!(e.contains("expert_count"), "{e}");
+    let mut fewer = mixture();
+    fewer.experts.as_mut().unwrap().n_expert = 7;
+    let e = refused("qwen3moe", &fewer, tensors("qwen3moe"));
+    assert!(e.contains("blk.0.ffn_gate_inp.weight") && e.contains('7'), "{e}");
+    for (name, ne) in
+        [("ffn_up_exps", [64, 96, 7]), ("ffn_down_exps", [64, 96, 8]), ("ffn_gate_exps", [64, 96 * 8, 1])]
+    {
+        let mut all = tensors("qwen3moe");
+        let name = format!("blk.1.{name}.weight");
+        all.iter_mut().find(|t| t.0 == name).unwrap().2 = ne;
+        let e = refused("qwen3moe", &mixture(), all);
+        assert!(e.contains(&name) && e.contains("8]"), "{e}");
+    }
+    let mut old = tensors("llama");
+    old.push(("blk.0.ffn_gate.0.weight".into(), GgmlType::Q4_0, [64, 96, 1]));
+    old.push(("blk.0.ffn_gate_inp.weight".into(), GgmlType::F32, [64, 8, 1]));
+    let e = refused("llama", &mixture(), old);
+    assert!(e.contains("blk.0.ffn_gate.0.weight") && e.contains("ffn_gate_exps"), "{e}");
+}
+
+#[test]
+fn every_expert_block_is_three_products_of_rows_sorted_once() {
+    for n_tokens in [1, 8] {
+        let g = passes::optimise(graph("qwen3moe", n_tokens, 1), &PackQuants);
+        let per_layer = |f: fn(Op) -> bool| count(&g, f) as f64 / N_LAYER as f64;
+        assert_eq!(per_layer(|op| op == Op::MatMulId), 3.0);
+        assert_eq!(per_layer(|op| matches!(op, Op::TopK { .. })), 1.0);
+        assert_eq!(per_layer(|op| matches!(op, Op::GroupByExpert { .. })), 1.0);
+        // The sum over experts takes the residual in, and gates write packed rows.
+        let sums = g.nodes.iter().filter(|n| n.op == Op::Combine);
+        assert_eq!(sums.filter(|n| n.src.len() == 4).count(), N_LAYER);
+        assert_eq!(count(&g, |op| matches!(op, Op::Add | Op::Mul | Op::Silu)), 0);
+        // Gate and up read the same sorted rows, which are copies of rows packed once per token.
+        let sorted = |n: &&crate::graph::Tensor| n.op == Op::GetRows && n.dtype == DType::Packed;
+        assert_eq!(g.nodes.iter().filter(sorted).count(), N_LAYER);
+        for n in g.nodes.iter().filter(|n| n.op == Op::Pack) {
+            assert!(n.ne[1] <= n_tokens, "packed before sorting: {:?}", n.ne);
+        }
+        let p = plan(&g);
+        let wave =
+            |f: &dyn Fn(Op) -> bool| p.waves.iter().position(|w| w.iter().any(|&t| f(g.node(t).op))).unwrap();
+        let first = wave(&|op| op == Op::MatMulId);
+        let products = p.waves[first].iter().filter(|&&t| g.node(t).op == Op::MatMulId);
+        assert_eq!(products.count(), 2, "gate and up share a wave");
+    }
+}
+
+#[test]
+fn fused_matrices_are_read_through_views() {
+    for arch in ["chatglm", "glm4"] {
+        let g = passes::optimise(graph(arch, 8, 8), &PackQuants);
+        let per_layer = if arch == "chatglm" { 4 } else { 6 };
+        assert_eq!(count(&g, |op| matches!(op, Op::MatMul { .. })), per_layer * N_LAYER + 1);
+        assert_eq!(count(&g, |op| op == Op::SwiGlu), N_LAYER);
+        // Norms stand between the products and the residual sums, or nothing does.
+        assert_eq!(count(&g, |op| op == Op::Add), if arch == "glm4" { 2 * N_LAYER } else { 0 });
+    }
+}
+
+#[test]
+fn longrope_takes_the_divisors_of_its_context() {
+    let hp = Hparams { longrope: true, ..hparams() };
+    let mut all = tensors("llama");
+    let short = all.len() as u32;
+    all.push(("rope_factors_short.weight".into(), GgmlType::F32, [8, 1, 1]));
+    all.push(("rope_factors_long.weight".into(), GgmlType::F32, [8, 1, 1]));
+    let all = TensorTable::of(all);
+    let arch = Arch::find("llama").unwrap();
+    for (n_ctx, id) in [(1, short), (512, short), (513, short + 1)] {
+        let weights = arch.graph(&hp, &all, &GraphSpec { n_ctx, ..SPEC }).unwrap().weights();
+        assert!(weights.contains(&WeightId(id)) && !weights.contains(&WeightId(2 * short + 1 - id)));
+    }
+    let needed = arch.weights(&hp, &all).unwrap();
+    assert!(needed.contains(&WeightId(short)) && needed.contains(&WeightId(short + 1)), "both are bound");
 }

@@ -1,5 +1,6 @@
 //! What a test needs of an engine, so that ours and the peer run through the same code.
 
+use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
 
 /// A token id.
@@ -18,15 +19,25 @@ pub struct Params {
     pub n_seq_max: usize,
     /// Threads, for prompts and for generation.
     pub n_threads: usize,
-    /// Type of keys and values: F16 or F32.
+    /// Type of keys and values.
     pub kv: GgmlType,
+    /// Whether embeddings are wanted, and how they are pooled.
+    pub embeddings: Option<Pooling>,
 }
 
 impl Params {
     /// One sequence of at most `n_ctx` tokens, decoded in one call if need be.
     pub fn sequence(n_ctx: usize) -> Params {
         let (n_ubatch, n_threads) = (n_ctx.min(512), 2);
-        Params { n_ctx, n_batch: n_ctx, n_ubatch, n_seq_max: 1, n_threads, kv: GgmlType::F16 }
+        Params {
+            n_ctx,
+            n_batch: n_ctx,
+            n_ubatch,
+            n_seq_max: 1,
+            n_threads,
+            kv: GgmlType::F16,
+            embeddings: None,
+        }
     }
 }
 
@@ -49,6 +60,11 @@ pub trait Engine {
     fn n_vocab(&self) -> usize;
     /// Decode one batch and wait for it; the logits asked for, `[n_outputs][n_vocab]`, in the order of the batch.
     fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String>;
+    /// Remove the positions `from .. to` of sequence 0 and move those behind them in their place.
+    fn shift(&mut self, from: usize, to: usize) -> Result<(), String>;
+    /// Decode one batch; its embeddings, `[n_outputs][n_embd]`, or if they are pooled
+    /// `[n_seq_max][n_embd]`.
+    fn embeddings(&mut self, batch: &[Item]) -> Result<Vec<f32>, String>;
     /// Forget every sequence.
     fn clear(&mut self);
 }
@@ -99,6 +115,47 @@ pub fn replay(engine: &mut dyn Engine, trace: &Trace) -> Result<Vec<f32>, String
     Ok(logits)
 }
 
+/// A context that stays within `n_window` positions: when they are full, the older half of what
+/// follows the first `n_keep` is dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Positions.
+    pub n_window: usize,
+    /// Positions at the beginning that are never dropped.
+    pub n_keep: usize,
+}
+
+/// As [`greedy`], for any number of tokens through a window; or with the tokens in `given`, if there are any, instead of
+/// choosing them.
+pub fn through_window(
+    engine: &mut dyn Engine,
+    prompt: &[Token],
+    given: Option<&Trace>,
+    n: usize,
+    window: Window,
+) -> Result<Trace, String> {
+    let n_vocab = engine.n_vocab();
+    engine.clear();
+    let mut logits = engine.decode(&sequence(prompt, 0))?;
+    let mut tokens = prompt.to_vec();
+    let mut n_past = tokens.len();
+    for _ in 1..n {
+        let next = match given {
+            Some(trace) => trace.tokens[tokens.len()],
+            None => argmax(&logits[logits.len() - n_vocab..]) as Token,
+        };
+        if n_past == window.n_window {
+            let n_discard = (n_past - window.n_keep) / 2;
+            engine.shift(window.n_keep, window.n_keep + n_discard)?;
+            n_past -= n_discard;
+        }
+        logits.extend(engine.decode(&sequence(&[next], n_past))?);
+        tokens.push(next);
+        n_past += 1;
+    }
+    Ok(Trace { tokens, n_prompt: prompt.len(), logits })
+}
+
 /// Perplexity of `tokens`: cut into windows of `n_ctx`, each with `bos` (if any) before it, every
 /// token but a window's first predicted from what stands before it in the window.
 pub fn perplexity(
@@ -140,6 +197,12 @@ mod tests {
         fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
             let row = |token: Token| (0..8).map(move |t| if t == (token + 1) % 8 { 2.0 } else { 0.0 });
             Ok(batch.iter().flat_map(|i| row(i.token)).collect())
+        }
+        fn embeddings(&mut self, _: &[Item]) -> Result<Vec<f32>, String> {
+            Ok(Vec::new())
+        }
+        fn shift(&mut self, _: usize, _: usize) -> Result<(), String> {
+            Ok(())
         }
         fn clear(&mut self) {}
     }

@@ -4,6 +4,7 @@
 //! Nothing of the library depends on this crate, and nothing here is shipped.
 
 pub mod engine;
+pub mod limits;
 pub mod ours;
 pub mod parity;
 pub mod peer;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rocmforge::model::Pooling;
 use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
 
 use crate::engine::{Engine, Item, Params};
@@ -30,6 +31,8 @@ impl Ours {
             n_threads_batch: params.n_threads,
             type_k: params.kv,
             type_v: params.kv,
+            embeddings: params.embeddings.is_some(),
+            pooling: params.embeddings,
             ..ContextParams::default()
         };
         let context = Context::new(model.clone(), raw).map_err(|e| e.to_string())?;
@@ -50,6 +53,23 @@ impl Engine for Ours {
         }
         self.context.decode(&self.batch).map_err(|e| e.to_string())?;
         Ok(self.context.all_logits().to_vec())
+    }
+
+    fn shift(&mut self, from: usize, to: usize) -> Result<(), String> {
+        let (from, to) = (from as i32, to as i32);
+        let moved =
+            self.context.seq_rm(0, from..to).and_then(|()| self.context.seq_add(0, to..i32::MAX, from - to));
+        moved.map_err(|e| e.to_string())
+    }
+
+    fn embeddings(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
+        self.decode(batch)?;
+        if self.context.params().pooling == Some(Pooling::None) {
+            return Ok(self.context.all_embeddings().to_vec());
+        }
+        let n_seq = self.context.params().n_seq_max as i32;
+        let rows = (0..n_seq).map(|seq| self.context.seq_embedding(seq)).collect::<Result<Vec<_>, _>>();
+        Ok(rows.map_err(|e| e.to_string())?.concat())
     }
 
     fn clear(&mut self) {

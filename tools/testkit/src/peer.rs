@@ -8,11 +8,14 @@
 //! The declarations follow `llama.h` of libllama v0.5.0 and hold only what the tests call.
 
 mod context;
+mod quantize;
 
 pub use context::{PeerContext, PeerModel};
+pub use quantize::Quantize;
 
 use context::{Context, ContextParams, Memory, RawBatch};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
+use quantize::QuantizeParams;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -100,9 +103,16 @@ api! {
     free: fn(*mut Context);
     get_memory: fn(*const Context) -> *mut Memory;
     memory_clear: fn(*mut Memory, bool);
+    memory_seq_rm: fn(*mut Memory, i32, i32, i32) -> bool;
+    memory_seq_add: fn(*mut Memory, i32, i32, i32, i32);
     decode: fn(*mut Context, RawBatch) -> i32;
     synchronize: fn(*mut Context);
+    model_quantize_default_params: fn() -> QuantizeParams;
+    model_quantize: fn(*const c_char, *const c_char, *const QuantizeParams) -> u32;
     get_logits_ith: fn(*mut Context, i32) -> *const f32;
+    get_embeddings_ith: fn(*mut Context, i32) -> *const f32;
+    get_embeddings_seq: fn(*mut Context, i32) -> *const f32;
+    model_n_embd: fn(*const Model) -> i32;
 }
 
 struct Opened {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rocmforge::quant::GgmlType;
 
-use crate::engine::{Params, Token, Trace, greedy, replay};
+use crate::engine::{Params, Token, Trace, Window, greedy, replay, through_window};
 use crate::parity::{Parity, parity, sure};
 use crate::peer::Peer;
 use crate::rng::Rng;
@@ -37,12 +37,31 @@ impl Reference {
         // One thread: two of the peer wait for each other by spinning, which crawls on a shared machine.
         let params = Params { n_ubatch, kv, n_threads: 1, ..Params::sequence(prompt.len() + n) };
         let model = peer.load_model(model)?;
-        // The peer's flash attention rounds f32 keys and values to f16: not what such a cache is for.
-        let flash_attn = if kv == GgmlType::F32 { Some(false) } else { None };
-        let trace = greedy(&mut model.context(&params, flash_attn)?, prompt, n)?;
+        let trace = greedy(&mut model.context(&params, flash_attn(kv))?, prompt, n)?;
         let params = Params { kv: GgmlType::F32, ..params };
         let exact = peer.load_model(dequantized)?;
         let exact = replay(&mut exact.context(&params, Some(false))?, &trace)?;
+        Ok(Reference { n_vocab: model.n_vocab(), peer: trace, exact })
+    }
+
+    /// As [`Reference::make`], through a window that is shifted when it is full.
+    pub fn through_window(
+        peer: Peer,
+        model: &Path,
+        dequantized: &Path,
+        prompt: &[Token],
+        n: usize,
+        window: Window,
+        kv: GgmlType,
+    ) -> Result<Reference, String> {
+        let params = Params { kv, n_threads: 1, ..Params::sequence(window.n_window) };
+        let model = peer.load_model(model)?;
+        let mut context = model.context(&params, flash_attn(kv))?;
+        let trace = through_window(&mut context, prompt, None, n, window)?;
+        let params = Params { kv: GgmlType::F32, ..params };
+        let exact = peer.load_model(dequantized)?;
+        let mut exact = exact.context(&params, Some(false))?;
+        let exact = through_window(&mut exact, prompt, Some(&trace), n, window)?.logits;
         Ok(Reference { n_vocab: model.n_vocab(), peer: trace, exact })
     }
 
@@ -55,6 +74,16 @@ impl Reference {
     pub fn sure_length(&self) -> usize {
         let sure = sure(&self.peer.logits, &self.exact, self.n_vocab);
         sure[self.peer.n_prompt - 1..].iter().take_while(|s| **s).count()
+    }
+}
+
+/// Whether the peer's flash attention is to run over a cache of type `kv`. It rounds f32 keys and
+/// values to f16, which is not what such a cache is for; values in blocks are only possible with it.
+fn flash_attn(kv: GgmlType) -> Option<bool> {
+    match kv {
+        GgmlType::F32 => Some(false),
+        GgmlType::F16 => None,
+        _ => Some(true),
     }
 }
 

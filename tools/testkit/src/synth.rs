@@ -7,7 +7,7 @@ mod plan;
 mod shape;
 
 pub use plan::{Fill, Planned, Recipe, plan};
-pub use shape::{Rope, SHAPES, Shape};
+pub use shape::{Experts, Rope, SHAPES, Shape};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -115,9 +115,17 @@ fn metadata(w: &mut Writer<'_>, s: &Shape, options: &Options) -> Result<()> {
         ("attention.head_count_kv", s.n_head_kv as u32),
         ("attention.key_length", s.head_dim as u32),
         ("attention.value_length", s.head_dim as u32),
-        ("rope.dimension_count", s.head_dim as u32),
+        ("rope.dimension_count", s.n_rot() as u32),
     ] {
         w.set(&key(name), value)?;
+    }
+    if let Some(e) = s.experts {
+        w.set(&key("expert_count"), e.n_expert as u32)?;
+        w.set(&key("expert_used_count"), e.n_used as u32)?;
+        // Mixtral's files say it in feed_forward_length.
+        if s.arch != "llama" {
+            w.set(&key("expert_feed_forward_length"), e.n_ff as u32)?;
+        }
     }
     w.set(&key("attention.layer_norm_rms_epsilon"), s.eps)?;
     w.set(&key("rope.freq_base"), s.rope_base)?;
@@ -126,6 +134,11 @@ fn metadata(w: &mut Writer<'_>, s: &Shape, options: &Options) -> Result<()> {
         Rope::Linear { factor } => {
             w.set(&key("rope.scaling.type"), "linear")?;
             w.set(&key("rope.scaling.factor"), factor)?;
+        }
+        Rope::Long { n_ctx_orig, attn_factor } => {
+            w.set(&key("rope.scaling.type"), "longrope")?;
+            w.set(&key("rope.scaling.original_context_length"), n_ctx_orig)?;
+            w.set(&key("rope.scaling.attn_factor"), attn_factor)?;
         }
         Rope::Yarn { factor, n_ctx_orig } => {
             w.set(&key("rope.scaling.type"), "yarn")?;

@@ -92,8 +92,9 @@ pub(super) unsafe fn matmul(isa: Isa, ty: GgmlType, job: &Job) {
             Isa::Avx2 => by_type!(run_avx2),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => by_type!(run_avx512),
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => by_type!(run_scalar),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon | Isa::Dotprod => by_type!(run_neon),
+            other => unreachable!("{other:?} on another architecture"),
         }
     }
 }
@@ -137,6 +138,12 @@ unsafe fn run_avx512<E: Element>(job: &Job) {
 unsafe fn convert_avx512<E: Element>(w: *const u8, to: *mut f32, len: usize) {
     // SAFETY: the caller's.
     unsafe { convert::<x86::Avx512, E>(w, to, len) }
+}
+
+#[cfg(target_arch = "aarch64")]
+unsafe fn run_neon<E: Element>(job: &Job) {
+    // SAFETY: the caller's; NEON is part of every aarch64.
+    unsafe { run::<neon::Neon, E>(job) }
 }
 
 #[inline(always)]
@@ -397,6 +404,57 @@ pub(super) mod x86 {
         unsafe fn sum(v: __m512) -> f32 {
             // SAFETY: see zero.
             unsafe { _mm512_reduce_add_ps(v) }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::*;
+
+    use super::super::neon::f16x4;
+    use super::{Element, GgmlType};
+
+    pub(super) struct Neon;
+
+    impl super::Lanes for Neon {
+        type V = float32x4_t;
+        const N: usize = 4;
+        const ROWS: usize = 4;
+        const COLS: usize = 6;
+        #[inline(always)]
+        unsafe fn zero() -> float32x4_t {
+            // SAFETY: as for all methods here: NEON is part of every aarch64.
+            unsafe { vdupq_n_f32(0.0) }
+        }
+        #[inline(always)]
+        unsafe fn load<E: Element>(p: *const u8) -> float32x4_t {
+            // SAFETY: four values at p; loads of bytes need no alignment.
+            unsafe {
+                match E::TY {
+                    GgmlType::F32 => vreinterpretq_f32_u8(vld1q_u8(p)),
+                    GgmlType::F16 => f16x4(vreinterpret_u16_u8(vld1_u8(p))),
+                    _ => {
+                        let wide = vshll_n_u16::<16>(vreinterpret_u16_u8(vld1_u8(p)));
+                        vreinterpretq_f32_u32(wide)
+                    }
+                }
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+            // SAFETY: see zero.
+            unsafe { vfmaq_f32(c, a, b) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: float32x4_t) {
+            // SAFETY: room for four values at p.
+            unsafe { vst1q_f32(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn sum(v: float32x4_t) -> f32 {
+            // SAFETY: see zero.
+            unsafe { vaddvq_f32(v) }
         }
     }
 }

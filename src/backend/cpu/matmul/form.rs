@@ -13,6 +13,7 @@ pub(super) struct Form {
     /// 0 for types with minima.
     pub offset: i32,
     /// The largest q.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "other products cannot overflow"))]
     pub max: i32,
 }
 

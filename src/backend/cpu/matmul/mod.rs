@@ -33,6 +33,8 @@ mod float;
 mod float_tile;
 mod form;
 mod lattice;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -110,6 +112,8 @@ pub fn scratch_bytes(ty: GgmlType, k: usize, n_max: usize) -> usize {
             #[cfg(target_arch = "x86_64")]
             let scalar =
                 if n_max < TILE_FROM { scalar } else { scalar.max(avx2::SCRATCH).max(avx512::SCRATCH) };
+            #[cfg(target_arch = "aarch64")]
+            let scalar = if n_max < TILE_FROM { scalar } else { scalar.max(neon::SCRATCH) };
             let _ = n_max;
             scalar
         }
@@ -203,8 +207,11 @@ pub unsafe fn matmul(
             (ActKind::Q8, Isa::Avx2) => avx2::matmul(w.ty, &job),
             #[cfg(target_arch = "x86_64")]
             (ActKind::Q8, Isa::Avx512) => avx512::matmul(w.ty, &job),
-            #[cfg(not(target_arch = "x86_64"))]
-            (ActKind::Q8, _) => scalar::matmul(w.ty, &job),
+            #[cfg(target_arch = "aarch64")]
+            (ActKind::Q8, Isa::Neon) => neon::matmul(w.ty, &job),
+            #[cfg(target_arch = "aarch64")]
+            (ActKind::Q8, Isa::Dotprod) => neon::matmul_dotprod(w.ty, &job),
+            (ActKind::Q8, other) => unreachable!("{other:?} on another architecture"),
         }
     }
 }

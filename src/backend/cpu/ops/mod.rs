@@ -49,6 +49,8 @@ macro_rules! by_isa {
                     Isa::Avx512 => avx512($($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx2 => avx2($($arg),*),
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon | Isa::Dotprod => $body::<simd::Neon $($(, $extra)+)?>($($arg),*),
                     _ => $body::<simd::Scalar $($(, $extra)+)?>($($arg),*),
                 }
             }
@@ -58,6 +60,7 @@ macro_rules! by_isa {
 
 mod attention;
 mod elementwise;
+mod experts;
 mod kv;
 mod norm;
 mod rope;
@@ -65,9 +68,9 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
-pub use attention::{Attention, KvType};
-pub use attention::{AttnShape, attention, attention_scratch_bytes};
+pub use attention::{Attention, AttnShape, attention, attention_scratch_bytes, attention_tile_tokens};
 pub use elementwise::{add, bf16_to_f32, f16_to_f32, f32_to_f16, geglu, mul, scale, silu, swiglu};
-pub use kv::kv_write;
+pub use experts::{Rows, combine, expert_weights, group_by_expert, top_k};
+pub use kv::{KvType, kv_rope, kv_write};
 pub use norm::rms_norm;
-pub use rope::{rope, rope_f16, rope_table};
+pub use rope::{rope, rope_table};

@@ -9,7 +9,6 @@
 //! below 1e-6 of its magnitude at any position.
 
 use crate::graph::{RopeParams, RopeStyle};
-use half::f16;
 
 use super::simd::{Elem, MAX_LANES, Simd, StoreElem};
 
@@ -76,21 +75,13 @@ by_isa! {
     pub unsafe fn rope(
         style: RopeStyle, dst: *mut f32, src: *const f32, table: *const f32,
         n_head: usize, head_dim: usize, n_rot: usize,
-    ) = rope_body<f32>
+    ) = rope_body
 }
-by_isa! {
-    /// [`rope`] over f16: for keys that move within the cache.
-    pub unsafe fn rope_f16(
-        style: RopeStyle, dst: *mut f16, src: *const f16, table: *const f32,
-        n_head: usize, head_dim: usize, n_rot: usize,
-    ) = rope_body<f16>
-}
-
 #[inline(always)]
-unsafe fn rope_body<S: Simd, E: StoreElem>(
+pub(super) unsafe fn rope_body<S: Simd>(
     style: RopeStyle,
-    dst: *mut E,
-    src: *const E,
+    dst: *mut f32,
+    src: *const f32,
     table: *const f32,
     n_head: usize,
     head_dim: usize,
@@ -102,8 +93,8 @@ unsafe fn rope_body<S: Simd, E: StoreElem>(
         unsafe {
             let (dst, src) = (dst.add(h * head_dim), src.add(h * head_dim));
             match style {
-                RopeStyle::Norm => neighbours::<S, E>(dst, src, table, n_rot),
-                RopeStyle::Neox => halves::<S, E>(dst, src, table, n_rot),
+                RopeStyle::Norm => neighbours::<S>(dst, src, table, n_rot),
+                RopeStyle::Neox => halves::<S>(dst, src, table, n_rot),
             }
             if !std::ptr::eq(dst, src) {
                 std::ptr::copy_nonoverlapping(src.add(n_rot), dst.add(n_rot), head_dim - n_rot);
@@ -113,23 +104,23 @@ unsafe fn rope_body<S: Simd, E: StoreElem>(
 }
 
 #[inline(always)]
-unsafe fn neighbours<S: Simd, E: StoreElem>(dst: *mut E, src: *const E, table: *const f32, n_rot: usize) {
+unsafe fn neighbours<S: Simd>(dst: *mut f32, src: *const f32, table: *const f32, n_rot: usize) {
     let mut i = 0;
     // SAFETY: every access is below `n_rot`.
     unsafe {
         while i < n_rot {
             let n = n_rot - i;
             let (x, t) = if n >= S::N {
-                (E::load::<S>(src.add(i)), S::load(table.add(i)))
+                (S::load(src.add(i)), S::load(table.add(i)))
             } else {
-                (E::load_part::<S>(src.add(i), n), f32::load_part::<S>(table.add(i), n))
+                (f32::load_part::<S>(src.add(i), n), f32::load_part::<S>(table.add(i), n))
             };
             let turned = S::mul(S::swap_pairs(x), S::dup_odd(t));
             let y = S::fmaddsub(x, S::dup_even(t), turned);
             if n >= S::N {
-                E::store::<S>(dst.add(i), y)
+                S::store(dst.add(i), y)
             } else {
-                E::store_part::<S>(dst.add(i), y, n)
+                f32::store_part::<S>(dst.add(i), y, n)
             }
             i += S::N;
         }
@@ -137,7 +128,7 @@ unsafe fn neighbours<S: Simd, E: StoreElem>(dst: *mut E, src: *const E, table: *
 }
 
 #[inline(always)]
-unsafe fn halves<S: Simd, E: StoreElem>(dst: *mut E, src: *const E, table: *const f32, n_rot: usize) {
+unsafe fn halves<S: Simd>(dst: *mut f32, src: *const f32, table: *const f32, n_rot: usize) {
     let half = n_rot / 2;
     let mut i = 0;
     // SAFETY: `i + n` elements of each half and twice as many of the table are below `n_rot`.
@@ -147,13 +138,13 @@ unsafe fn halves<S: Simd, E: StoreElem>(dst: *mut E, src: *const E, table: *cons
             let whole = n == S::N;
             let (x0, x1, cos, sin);
             if whole {
-                x0 = E::load::<S>(src.add(i));
-                x1 = E::load::<S>(src.add(half + i));
+                x0 = S::load(src.add(i));
+                x1 = S::load(src.add(half + i));
                 let t = table.add(2 * i);
                 (cos, sin) = S::deinterleave(S::load(t), S::load(t.add(S::N)));
             } else {
-                x0 = E::load_part::<S>(src.add(i), n);
-                x1 = E::load_part::<S>(src.add(half + i), n);
+                x0 = f32::load_part::<S>(src.add(i), n);
+                x1 = f32::load_part::<S>(src.add(half + i), n);
                 let mut t = [0f32; 2 * MAX_LANES];
                 std::ptr::copy_nonoverlapping(table.add(2 * i), t.as_mut_ptr(), 2 * n);
                 (cos, sin) = S::deinterleave(S::load(t.as_ptr()), S::load(t.as_ptr().add(S::N)));
@@ -161,11 +152,11 @@ unsafe fn halves<S: Simd, E: StoreElem>(dst: *mut E, src: *const E, table: *cons
             let y0 = S::sub(S::mul(x0, cos), S::mul(x1, sin));
             let y1 = S::fma(x0, sin, S::mul(x1, cos));
             if whole {
-                E::store::<S>(dst.add(i), y0);
-                E::store::<S>(dst.add(half + i), y1);
+                S::store(dst.add(i), y0);
+                S::store(dst.add(half + i), y1);
             } else {
-                E::store_part::<S>(dst.add(i), y0, n);
-                E::store_part::<S>(dst.add(half + i), y1, n);
+                f32::store_part::<S>(dst.add(i), y0, n);
+                f32::store_part::<S>(dst.add(half + i), y1, n);
             }
             i += S::N;
         }

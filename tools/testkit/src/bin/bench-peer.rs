@@ -1,5 +1,5 @@
-//! Ours and the peer, side by side in one run: prompt and generation speed on models of real
-//! shapes with random weights.
+//! Ours and the peer, side by side in one run: prompt and generation speed, load time and memory on
+//! models of real shapes with random weights, and the share of this machine's limits that is reached.
 //!
 //! Each measurement is a process of its own, so that no thread of one engine spins while the
 //! other runs, and the two alternate; the ratio is the median over pairs.
@@ -12,6 +12,7 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use rocmforge::gguf::File;
 use rocmforge_testkit::engine::{Engine, Item, Params};
+use rocmforge_testkit::limits;
 use rocmforge_testkit::ours::Ours;
 use rocmforge_testkit::peer::Peer;
 use rocmforge_testkit::reference::random_prompt;
@@ -50,23 +51,41 @@ struct Args {
     /// Also measure ours with this many threads, on the first model; 0 leaves it out.
     #[arg(long, default_value_t = 8)]
     oversubscribed: usize,
-    /// Measure one side on the first file of --files and print two times in seconds.
+    /// Measure one side on the first file of --files and print the numbers.
     #[arg(long, hide = true)]
     measure: Option<Side>,
 }
 
-/// Seconds for the prompt and for the generation.
+/// What one process measured.
 #[derive(Clone, Copy)]
-struct Times {
+struct Sample {
+    /// Seconds to load the model, its file in the page cache.
+    load: f64,
+    /// Seconds for the prompt.
     pp: f64,
+    /// Seconds for the generation.
     tg: f64,
+    /// Bytes resident after the load and a first run, pages of the mapped file included.
+    resident: f64,
 }
 
-fn measure(engine: &mut dyn Engine, args: &Args) -> Result<Times, String> {
+impl Sample {
+    fn numbers(self) -> [f64; 4] {
+        [self.load, self.pp, self.tg, self.resident]
+    }
+
+    fn parse(text: &str) -> Option<Sample> {
+        let numbers: Vec<f64> = text.split_whitespace().map_while(|n| n.parse().ok()).collect();
+        let &[load, pp, tg, resident] = &numbers[..] else { return None };
+        Some(Sample { load, pp, tg, resident })
+    }
+}
+
+fn measure(engine: &mut dyn Engine, load: f64, args: &Args) -> Result<Sample, String> {
     let tokens = random_prompt(args.pp + args.tg, engine.n_vocab(), 1);
     let item = |i: usize| Item { token: tokens[i], pos: i as i32, seq: 0, logits: i + 1 >= args.pp };
     let prompt: Vec<Item> = (0..args.pp).map(item).collect();
-    let mut times = Times { pp: 0.0, tg: 0.0 };
+    let mut sample = Sample { load, pp: 0.0, tg: 0.0, resident: 0.0 };
     // The first round warms up; it generates a little only.
     for n_generate in [4, args.tg] {
         engine.clear();
@@ -74,30 +93,49 @@ fn measure(engine: &mut dyn Engine, args: &Args) -> Result<Times, String> {
         if !prompt.is_empty() {
             engine.decode(&prompt)?;
         }
-        times.pp = start.elapsed().as_secs_f64();
+        sample.pp = start.elapsed().as_secs_f64();
         let start = Instant::now();
         for i in 0..n_generate.min(args.tg) {
             engine.decode(&[item(args.pp + i)])?;
         }
-        times.tg = start.elapsed().as_secs_f64();
+        sample.tg = start.elapsed().as_secs_f64();
     }
-    Ok(times)
+    sample.resident = resident()?;
+    Ok(sample)
+}
+
+/// Bytes of this process in memory.
+fn resident() -> Result<f64, String> {
+    let status =
+        std::fs::read_to_string("/proc/self/status").map_err(|e| format!("/proc/self/status: {e}"))?;
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kib.map(|kib: f64| kib * 1024.0).ok_or_else(|| "/proc/self/status has no VmRSS".into())
 }
 
 fn child(side: Side, args: &Args) -> Result<(), String> {
     let path = args.files.first().ok_or("--measure needs --files")?;
     let n_threads = args.threads;
     let params = Params { n_ubatch: 512, n_threads, ..Params::sequence(args.pp + args.tg + 64) };
-    let times = match side {
-        Side::Ours => measure(&mut Ours::context(&Ours::load(path)?, &params)?, args)?,
-        Side::Peer => measure(&mut Peer::open()?.load_model(path)?.context(&params, None)?, args)?,
+    let start = Instant::now();
+    let elapsed = || start.elapsed().as_secs_f64();
+    let sample = match side {
+        Side::Ours => {
+            let model = Ours::load(path)?;
+            let load = elapsed();
+            measure(&mut Ours::context(&model, &params)?, load, args)?
+        }
+        Side::Peer => {
+            let model = Peer::open()?.load_model(path)?;
+            let load = elapsed();
+            measure(&mut model.context(&params, None)?, load, args)?
+        }
     };
-    println!("{} {}", times.pp, times.tg);
+    println!("{}", sample.numbers().map(|n| n.to_string()).join(" "));
     Ok(())
 }
 
 /// One measurement in a process of its own.
-fn spawn(side: Side, path: &Path, threads: usize, args: &Args) -> Result<Times, String> {
+fn spawn(side: Side, path: &Path, threads: usize, args: &Args) -> Result<Sample, String> {
     let exe = std::env::current_exe().map_err(|e| e.to_string())?;
     let side = if side == Side::Ours { "ours" } else { "peer" };
     let out = Command::new(exe)
@@ -110,11 +148,7 @@ fn spawn(side: Side, path: &Path, threads: usize, args: &Args) -> Result<Times, 
         return Err(format!("{side}: {}", String::from_utf8_lossy(&out.stderr).trim()));
     }
     let text = String::from_utf8_lossy(&out.stdout);
-    let mut numbers = text.split_whitespace().filter_map(|n| n.parse().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(pp), Some(tg)) => Ok(Times { pp, tg }),
-        _ => Err(format!("{side} printed {text:?}")),
-    }
+    Sample::parse(&text).ok_or_else(|| format!("{side} printed {text:?}"))
 }
 
 fn median(mut v: Vec<f64>) -> f64 {
@@ -132,20 +166,12 @@ fn bytes_per_token(path: &Path) -> Result<f64, String> {
     Ok(read.map(|t| t.n_bytes() as f64).sum())
 }
 
-/// Read bandwidth of `n_threads` threads in GB/s: the best of ten passes over 512 MiB.
-fn read_bandwidth(n_threads: usize) -> f64 {
-    let words = vec![1u64; 64 << 20];
-    let pass = || {
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            for part in words.chunks(words.len() / n_threads) {
-                scope.spawn(move || std::hint::black_box(part.iter().fold(0u64, |a, b| a.wrapping_add(*b))));
-            }
-        });
-        start.elapsed().as_secs_f64()
-    };
-    let best = (0..10).map(|_| pass()).fold(f64::INFINITY, f64::min);
-    (words.len() * 8) as f64 / best / 1e9
+/// Operations of the weight products of a prompt's token: two for each weight of the layers. The
+/// table of embeddings and the head, which runs for the last token only, are left out.
+fn operations_per_token(path: &Path) -> Result<f64, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let layers = file.tensors().iter().filter(|t| t.name.starts_with("blk.") && t.n_dims > 1);
+    Ok(layers.map(|t| 2.0 * t.n_elements() as f64).sum())
 }
 
 /// The files to measure, made where they are not there yet.
@@ -175,9 +201,16 @@ fn files(args: &Args) -> Result<Vec<PathBuf>, String> {
 fn run(args: &Args) -> Result<(), String> {
     Peer::open()?;
     let files = files(args)?;
-    let roof = read_bandwidth(args.threads);
-    println!("{} threads; read bandwidth {roof:.1} GB/s; {} pairs, medians", args.threads, args.pairs);
-    println!("| model | test | ours t/s | peer t/s | ratio | ours GB/s | of bandwidth |");
+    let bandwidth = limits::read_bandwidth(args.threads);
+    let peak = limits::int8_peak(args.threads);
+    let dots = peak.map_or("not measured".into(), |p| format!("{:.0} GOPS", p / 1e9));
+    println!(
+        "{} threads; reads {:.1} GB/s; 8-bit dot products {dots}; {} pairs, medians",
+        args.threads,
+        bandwidth / 1e9,
+        args.pairs
+    );
+    println!("| model | test | ours | peer | ratio | ours uses | of the limit |");
     println!("|---|---|---|---|---|---|---|");
     for path in &files {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -189,25 +222,51 @@ fn run(args: &Args) -> Result<(), String> {
                 ))
             })
             .collect::<Result<Vec<_>, String>>()?;
-        let bytes = bytes_per_token(path)?;
-        type Seconds = fn(&Times) -> f64;
-        let tests: [(&str, usize, Seconds); 2] = [("pp", args.pp, |t| t.pp), ("tg", args.tg, |t| t.tg)];
-        for (test, n, time) in tests {
-            if n == 0 {
-                continue;
-            }
-            let ours = n as f64 / median(pairs.iter().map(|(o, _)| time(o)).collect());
-            let peer = n as f64 / median(pairs.iter().map(|(_, p)| time(p)).collect());
-            let ratio = median(pairs.iter().map(|(o, p)| time(p) / time(o)).collect());
-            // A prompt reads each weight once for many tokens: bandwidth says nothing there.
-            let (rate, share) = if test == "tg" {
-                let rate = bytes * ours / 1e9;
-                (format!("{rate:.1}"), format!("{:.0} %", 100.0 * rate / roof))
-            } else {
-                ("-".into(), "-".into())
-            };
-            println!("| {name} | {test}{n} | {ours:.1} | {peer:.1} | {ratio:.2} | {rate} | {share} |");
+        let ours = |value: fn(&Sample) -> f64| median(pairs.iter().map(|(o, _)| value(o)).collect());
+        let peer = |value: fn(&Sample) -> f64| median(pairs.iter().map(|(_, p)| value(p)).collect());
+        let ratio =
+            |value: fn(&Sample) -> f64| median(pairs.iter().map(|(o, p)| value(p) / value(o)).collect());
+        let share = |used: f64, roof: f64| format!("{:.0} %", 100.0 * used / roof);
+        if args.pp > 0 {
+            let speed = |seconds| args.pp as f64 / seconds;
+            let used = operations_per_token(path)? * speed(ours(|s| s.pp));
+            let share = peak.map_or("-".into(), |peak| share(used, peak));
+            println!(
+                "| {name} | pp{} | {:.1} t/s | {:.1} t/s | {:.2} | {:.0} GOPS | {share} |",
+                args.pp,
+                speed(ours(|s| s.pp)),
+                speed(peer(|s| s.pp)),
+                ratio(|s| s.pp),
+                used / 1e9
+            );
         }
+        if args.tg > 0 {
+            let speed = |seconds| args.tg as f64 / seconds;
+            let used = bytes_per_token(path)? * speed(ours(|s| s.tg));
+            println!(
+                "| {name} | tg{} | {:.1} t/s | {:.1} t/s | {:.2} | {:.1} GB/s | {} |",
+                args.tg,
+                speed(ours(|s| s.tg)),
+                speed(peer(|s| s.tg)),
+                ratio(|s| s.tg),
+                used / 1e9,
+                share(used, bandwidth)
+            );
+        }
+        let (load, resident): (fn(&Sample) -> f64, fn(&Sample) -> f64) =
+            (|s| 1e3 * s.load, |s| s.resident / 1e6);
+        println!(
+            "| {name} | load | {:.0} ms | {:.0} ms | {:.2} | - | - |",
+            ours(load),
+            peer(load),
+            ratio(load)
+        );
+        println!(
+            "| {name} | resident | {:.0} MB | {:.0} MB | {:.2} | - | - |",
+            ours(resident),
+            peer(resident),
+            ratio(resident)
+        );
         let _ = std::io::stdout().flush();
     }
     if let Some(path) = files.first().filter(|_| args.oversubscribed > 0) {
@@ -218,7 +277,7 @@ fn run(args: &Args) -> Result<(), String> {
             })
             .collect::<Result<Vec<_>, String>>()?;
         let share =
-            |time: fn(&Times) -> f64| 100.0 * median(pairs.iter().map(|(m, f)| time(f) / time(m)).collect());
+            |time: fn(&Sample) -> f64| 100.0 * median(pairs.iter().map(|(m, f)| time(f) / time(m)).collect());
         println!(
             "\n{}: ours with {} threads reaches {:.0} % (prompt) and {:.0} % (generation) of ours with {}",
             path.file_stem().unwrap_or_default().to_string_lossy(),

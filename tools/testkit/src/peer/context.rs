@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 
 use super::{Api, Model, ModelParams, Peer, failure};
 use crate::engine::{Engine, Item, Params};
+use rocmforge::model::Pooling;
 
 /// `struct llama_context`, opaque.
 #[repr(C)]
@@ -120,13 +121,22 @@ impl PeerModel {
             flash_attn_type: flash_attn.map_or(-1, c_int::from),
             type_k: params.kv as c_int,
             type_v: params.kv as c_int,
+            embeddings: params.embeddings.is_some(),
+            pooling_type: params.embeddings.map_or(0, |p| p as c_int),
             kv_unified: true,
             ..defaults
         };
         // SAFETY: a live model; the parameters are the library's own but for plain numbers.
         let ptr = unsafe { (api.init_from_model)(self.ptr(), raw) };
         let ptr = NonNull::new(ptr).ok_or_else(|| failure("cannot make a context"))?;
-        Ok(PeerContext { model: self, ptr, n_batch: params.n_batch, n_vocab: self.n_vocab() })
+        Ok(PeerContext {
+            model: self,
+            ptr,
+            n_batch: params.n_batch,
+            n_seq_max: params.n_seq_max,
+            pooled: params.embeddings.is_some_and(|p| p != Pooling::None),
+            n_vocab: self.n_vocab(),
+        })
     }
 }
 
@@ -142,6 +152,8 @@ pub struct PeerContext<'m> {
     model: &'m PeerModel,
     ptr: NonNull<Context>,
     n_batch: usize,
+    n_seq_max: usize,
+    pooled: bool,
     n_vocab: usize,
 }
 
@@ -149,20 +161,9 @@ impl PeerContext<'_> {
     fn api(&self) -> &'static Api {
         &self.model.peer.0.api
     }
-}
 
-impl Engine for PeerContext<'_> {
-    fn n_vocab(&self) -> usize {
-        self.n_vocab
-    }
-
-    fn clear(&mut self) {
-        let api = self.api();
-        // SAFETY: a live context; its memory lives as long.
-        unsafe { (api.memory_clear)((api.get_memory)(self.ptr.as_ptr()), true) }
-    }
-
-    fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
+    /// Decodes and waits.
+    fn run(&mut self, batch: &[Item]) -> Result<(), String> {
         if batch.is_empty() || batch.len() > self.n_batch {
             return Err(format!(
                 "the peer takes batches of 1 to {} tokens, not {}",
@@ -195,15 +196,64 @@ impl Engine for PeerContext<'_> {
         if status != 0 {
             return Err(failure(format_args!("cannot decode (llama_decode returned {status})")));
         }
+        Ok(())
+    }
+
+    /// `n` floats that the library lends, until the next decode.
+    fn lent(&self, row: *const f32, n: usize, what: std::fmt::Arguments<'_>) -> Result<&[f32], String> {
+        let row = NonNull::new(row.cast_mut()).ok_or_else(|| failure(format_args!("has no {what}")))?;
+        // SAFETY: what the library gives for an output holds that many floats until the next decode.
+        Ok(unsafe { std::slice::from_raw_parts(row.as_ptr(), n) })
+    }
+}
+
+impl Engine for PeerContext<'_> {
+    fn n_vocab(&self) -> usize {
+        self.n_vocab
+    }
+
+    fn clear(&mut self) {
+        let api = self.api();
+        // SAFETY: a live context; its memory lives as long.
+        unsafe { (api.memory_clear)((api.get_memory)(self.ptr.as_ptr()), true) }
+    }
+
+    fn shift(&mut self, from: usize, to: usize) -> Result<(), String> {
+        let api = self.api();
+        let (from, to) = (from as i32, to as i32);
+        // SAFETY: a live context; its memory lives as long.
+        unsafe {
+            let memory = (api.get_memory)(self.ptr.as_ptr());
+            if !(api.memory_seq_rm)(memory, 0, from, to) {
+                return Err(failure("cannot remove tokens"));
+            }
+            (api.memory_seq_add)(memory, 0, to, -1, from - to);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
+        self.run(batch)?;
         let mut out = Vec::with_capacity(batch.iter().filter(|i| i.logits).count() * self.n_vocab);
         for (i, _) in batch.iter().enumerate().filter(|(_, item)| item.logits) {
-            // SAFETY: item `i` asked for logits: the row holds n_vocab floats until the next decode.
-            unsafe {
-                let row = (api.get_logits_ith)(self.ptr.as_ptr(), i as i32);
-                let row = NonNull::new(row.cast_mut())
-                    .ok_or_else(|| failure(format_args!("has no logits for item {i}")))?;
-                out.extend_from_slice(std::slice::from_raw_parts(row.as_ptr(), self.n_vocab));
-            }
+            // SAFETY: a live context.
+            let row = unsafe { (self.api().get_logits_ith)(self.ptr.as_ptr(), i as i32) };
+            out.extend_from_slice(self.lent(row, self.n_vocab, format_args!("logits for item {i}"))?);
+        }
+        Ok(out)
+    }
+
+    fn embeddings(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
+        self.run(batch)?;
+        // SAFETY: a live model.
+        let n_embd = unsafe { (self.api().model_n_embd)(self.model.ptr()) } as usize;
+        let get = if self.pooled { self.api().get_embeddings_seq } else { self.api().get_embeddings_ith };
+        let n = if self.pooled { self.n_seq_max } else { batch.len() };
+        let mut out = Vec::with_capacity(n * n_embd);
+        for i in (0..n).filter(|&i| self.pooled || batch[i].logits) {
+            // SAFETY: a live context.
+            let row = unsafe { get(self.ptr.as_ptr(), i as i32) };
+            out.extend_from_slice(self.lent(row, n_embd, format_args!("embedding {i}"))?);
         }
         Ok(out)
     }

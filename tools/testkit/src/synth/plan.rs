@@ -113,7 +113,7 @@ impl Recipe {
             layer.is_some_and(|i| i < n_layer / 8 || i >= 7 * n_layer / 8 || (i - n_layer / 8) % 3 == 2);
         let ty = match (self, what) {
             (Recipe::Q4KM, "output" | "token_embd") => GgmlType::Q6_K,
-            (Recipe::Q4KM, "attn_v" | "ffn_down") if favoured => GgmlType::Q6_K,
+            (Recipe::Q4KM, "attn_v" | "ffn_down" | "ffn_down_exps") if favoured => GgmlType::Q6_K,
             _ => self.main(),
         };
         [ty, GgmlType::Q8_0, GgmlType::F16]
@@ -122,6 +122,9 @@ impl Recipe {
             .unwrap_or(GgmlType::F32)
     }
 }
+
+/// Standard deviation of the logits that choose a token's experts.
+const ROUTER_GAIN: f32 = 8.0;
 
 /// The numbers of a tensor.
 #[derive(Clone, Debug)]
@@ -169,13 +172,16 @@ pub fn plan(s: &Shape, recipe: Recipe) -> Vec<Planned> {
         };
     let embedding = if s.tied { 1.0 } else { (s.n_embd as f32).sqrt() };
     out.push(matrix("", "token_embd", s.n_embd, s.n_vocab, embedding, None));
-    if let Some(values) = s.rope_freqs() {
-        out.push(Planned {
-            name: "rope_freqs.weight".into(),
-            dims: vec![values.len() as u64],
-            ty: GgmlType::F32,
-            fill: Fill::Values(values),
-        });
+    let values = |name: &str, values: Vec<f32>| Planned {
+        name: name.into(),
+        dims: vec![values.len() as u64],
+        ty: GgmlType::F32,
+        fill: Fill::Values(values),
+    };
+    out.extend(s.rope_freqs().map(|v| values("rope_freqs.weight", v)));
+    if let Some([short, long]) = s.rope_factors() {
+        out.push(values("rope_factors_short.weight", short));
+        out.push(values("rope_factors_long.weight", long));
     }
     out.push(vector("output_norm.weight".into(), s.n_embd, 1.0));
     if !s.tied {
@@ -186,19 +192,47 @@ pub fn plan(s: &Shape, recipe: Recipe) -> Vec<Planned> {
         let p = format!("blk.{i}.");
         let layer = Some(i);
         out.push(vector(format!("{p}attn_norm.weight"), s.n_embd, 1.0));
-        out.push(matrix(&p, "attn_q", s.n_embd, n_q, 1.5, layer));
-        out.push(matrix(&p, "attn_k", s.n_embd, n_kv, 1.5, layer));
-        out.push(matrix(&p, "attn_v", s.n_embd, n_kv, 1.0, layer));
-        if s.bias {
-            out.push(vector(format!("{p}attn_q.bias"), n_q, 0.0));
-            out.push(vector(format!("{p}attn_k.bias"), n_kv, 0.0));
-            out.push(vector(format!("{p}attn_v.bias"), n_kv, 0.0));
+        let parts = [("attn_q", n_q, 1.5), ("attn_k", n_kv, 1.5), ("attn_v", n_kv, 1.0)];
+        let parts = if s.fused_qkv { &[("attn_qkv", n_q + 2 * n_kv, 1.2)] } else { &parts[..] };
+        for &(what, n, gain) in parts {
+            out.push(matrix(&p, what, s.n_embd, n, gain, layer));
+        }
+        for &(what, n, _) in parts.iter().filter(|_| s.bias) {
+            out.push(vector(format!("{p}{what}.bias"), n, 0.0));
+        }
+        if s.qk_norm {
+            out.push(vector(format!("{p}attn_q_norm.weight"), s.head_dim, 1.0));
+            out.push(vector(format!("{p}attn_k_norm.weight"), s.head_dim, 1.0));
         }
         out.push(matrix(&p, "attn_output", n_q, s.n_embd, 1.0, layer));
+        if s.post_norm {
+            out.push(vector(format!("{p}post_attention_norm.weight"), s.n_embd, 1.0));
+            out.push(vector(format!("{p}post_ffw_norm.weight"), s.n_embd, 1.0));
+        }
         out.push(vector(format!("{p}ffn_norm.weight"), s.n_embd, 1.0));
-        out.push(matrix(&p, "ffn_gate", s.n_embd, s.n_ff, 1.0, layer));
-        out.push(matrix(&p, "ffn_up", s.n_embd, s.n_ff, 1.0, layer));
-        out.push(matrix(&p, "ffn_down", s.n_ff, s.n_embd, 1.0, layer));
+        if let Some(e) = s.experts {
+            // Which experts a token takes is decided by a hair now and then, and by the smallest error
+            // the other way. The last one's weight is small where logits lie far apart, so that such a
+            // change is no larger than other errors.
+            let router = matrix(&p, "ffn_gate_inp", s.n_embd, e.n_expert, ROUTER_GAIN, layer);
+            out.push(Planned { ty: GgmlType::F32, ..router });
+            for (what, row, rows) in [
+                ("ffn_gate_exps", s.n_embd, e.n_ff),
+                ("ffn_up_exps", s.n_embd, e.n_ff),
+                ("ffn_down_exps", e.n_ff, s.n_embd),
+            ] {
+                let mut all = matrix(&p, what, row, rows, 1.0, layer);
+                all.dims.push(e.n_expert as u64);
+                out.push(all);
+            }
+        } else if s.fused_ffn {
+            out.push(matrix(&p, "ffn_up", s.n_embd, 2 * s.n_ff, 1.0, layer));
+            out.push(matrix(&p, "ffn_down", s.n_ff, s.n_embd, 1.0, layer));
+        } else {
+            out.push(matrix(&p, "ffn_gate", s.n_embd, s.n_ff, 1.0, layer));
+            out.push(matrix(&p, "ffn_up", s.n_embd, s.n_ff, 1.0, layer));
+            out.push(matrix(&p, "ffn_down", s.n_ff, s.n_embd, 1.0, layer));
+        }
     }
     out
 }

@@ -7,23 +7,26 @@
 //! nobody in the tile sees are not touched. Each row keeps its running maximum, sum and weighted
 //! values in scratch, in units of `2^x`: the scores are scaled by `log2 e` beforehand.
 //!
-//! A block is worked on in one of two ways, whichever moves less: [`tile`] converts keys and
-//! values to f32 panels once and runs register-blocked matrix products over all rows (prompts),
-//! [`token`] takes them token by token straight from the cache (generation). Both leave the same
-//! state, so they mix freely within a tile.
+//! The keys and values of a block that anybody sees become f32 in scratch, whatever their type in
+//! the cache; what follows knows no types. Scores are computed in one of two ways, whichever moves
+//! less: [`tile`] transposes the keys and runs register-blocked matrix products over all rows
+//! (prompts), [`token`] takes the inner products of each token's queries (generation). Both leave
+//! the same state, so they mix freely within a tile. Values are added in one way ([`values`]).
 //!
 //! A cell that a token does not see has no influence on its result, whatever its memory holds.
 //!
-//! Error: scores and sums are f32; against f64 on the same rounded cache, below 2e-6 of the
+//! Error: scores and sums are f32; against f64 on the same rounded cache, below 4e-6 of the
 //! largest value up to 4096 cells.
 
 mod softmax;
 mod tile;
 mod token;
+mod values;
 
 use std::ops::Range;
 
-use super::simd::{Elem, MAX_LANES, Simd, StoreElem};
+use super::kv::{KvType, load_row};
+use super::simd::{Elem, MAX_LANES, Simd, StoreElem, prefetch};
 
 /// Cells in a block: the bits of a word of the mask.
 const BLOCK: usize = 64;
@@ -39,42 +42,6 @@ const Q_STRIDE: usize = CHUNK + 16;
 const MIN_TILE_ROWS: usize = 12;
 /// Vectors in scratch start at multiples of this.
 const ALIGN: usize = 64;
-
-/// What one half of the KV cache is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KvType {
-    /// IEEE half precision.
-    F16,
-    /// Single precision.
-    F32,
-}
-
-impl KvType {
-    /// Bytes of an element.
-    pub const fn bytes(self) -> usize {
-        match self {
-            KvType::F16 => 2,
-            KvType::F32 => 4,
-        }
-    }
-}
-
-/// Runs `$body` with `$E` standing for the element type of a cache half.
-macro_rules! with_kv {
-    ($ty:expr, $E:ident => $body:expr) => {
-        match $ty {
-            KvType::F16 => {
-                type $E = half::f16;
-                $body
-            }
-            KvType::F32 => {
-                type $E = f32;
-                $body
-            }
-        }
-    };
-}
-use with_kv;
 
 /// Sizes of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,11 +100,17 @@ pub fn attention_scratch_bytes(shape: &AttnShape) -> usize {
     Scratch::layout(shape).bytes + ALIGN
 }
 
+/// Tokens of one key head's queries that fill a tile: the best size for a part of a prompt. Half
+/// as many cost the conversion of keys and values twice.
+pub fn attention_tile_tokens(shape: &AttnShape) -> usize {
+    (ROWS * shape.n_head_kv / shape.n_head).max(1)
+}
+
 /// Attention of the tokens `tokens` and the query heads `heads`, which may belong to several key
 /// heads. A token that sees no cell gets zeros.
 ///
-/// Work is best cut by tokens for prompts (a few dozen each) and by heads in generation, along
-/// whole groups that share a key head where there are enough.
+/// Work is best cut by tokens for prompts ([`attention_tile_tokens`] each) and by heads in
+/// generation, along whole groups that share a key head where there are enough.
 ///
 /// # Safety
 /// See the [module](crate::backend::cpu::ops). `q` and `out` hold the rows named by `tokens`;
@@ -195,10 +168,12 @@ struct Scratch {
     o: *mut f32,
     /// `[ROWS][BLOCK]`: scores, then weights, of the block at hand.
     s: *mut f32,
+    /// `[BLOCK][head_dim_k]`, rows padded to vectors: keys of the block.
+    k: *mut f32,
     /// Keys of the block, transposed: see [`tile`].
     kt: *mut f32,
-    /// Keys of the block by rows, then its values in panels: see [`tile`].
-    kv: *mut f32,
+    /// Values of the block in panels: see [`values`].
+    v: *mut f32,
     /// `[ROWS]`: running maximum of the scores.
     max: *mut f32,
     /// `[ROWS][MAX_LANES]`: running sums of the weights, lane by lane.
@@ -211,7 +186,7 @@ struct Scratch {
 
 /// Offsets of [`Scratch`] in bytes.
 struct Layout {
-    offsets: [usize; 8],
+    offsets: [usize; 9],
     bytes: usize,
 }
 
@@ -224,12 +199,13 @@ impl Scratch {
             ROWS * dv,
             ROWS * BLOCK,
             BLOCK * dk,
-            BLOCK * dk.max(dv),
+            BLOCK * dk,
+            BLOCK * dv,
             ROWS,
             ROWS * MAX_LANES,
             ROWS,
         ];
-        let mut offsets = [0; 8];
+        let mut offsets = [0; 9];
         let mut bytes = 0;
         for (offset, n) in offsets.iter_mut().zip(floats) {
             *offset = bytes;
@@ -243,8 +219,9 @@ impl Scratch {
         let skip = scratch.as_ptr().align_offset(ALIGN);
         // Checked by a slice: the parts lie within it, each at a multiple of `ALIGN`.
         let base = scratch[skip..skip + layout.bytes].as_mut_ptr();
-        let [q, o, s, kt, kv, max, sums, shrink] = layout.offsets.map(|o| base.wrapping_add(o).cast::<f32>());
-        Scratch { q, o, s, kt, kv, max, sums, shrink, ld_v: shape.head_dim_v.next_multiple_of(32) }
+        let [q, o, s, k, kt, v, max, sums, shrink] =
+            layout.offsets.map(|o| base.wrapping_add(o).cast::<f32>());
+        Scratch { q, o, s, k, kt, v, max, sums, shrink, ld_v: shape.head_dim_v.next_multiple_of(32) }
     }
 }
 
@@ -271,9 +248,13 @@ unsafe fn attend_body<S: Simd>(a: &Attention<'_>, part: &Tile, x: &Scratch) {
             if seen == 0 {
                 continue;
             }
-            let b = Block { index: block, in_use, words, seen };
-            let tiled = seeing * part.n_heads >= MIN_TILE_ROWS && tile::block::<S>(a, part, x, &b);
-            if !tiled {
+            let b = Block { in_use, words, seen };
+            let finite = load::<S>(a, part.h_kv * a.shape.n_cells + block * BLOCK, seen, x);
+            // A product with weight 0 would spread a value that is not finite to rows that do not
+            // see it.
+            if seeing * part.n_heads >= MIN_TILE_ROWS && (finite || all_alike(a, part, &b)) {
+                tile::block::<S>(a, part, x, &b);
+            } else {
                 token::block::<S>(a, part, x, &b);
             }
         }
@@ -283,8 +264,6 @@ unsafe fn attend_body<S: Simd>(a: &Attention<'_>, part: &Tile, x: &Scratch) {
 
 /// A block of the cache as a tile sees it.
 struct Block {
-    /// Its first cell is `64 * index`.
-    index: usize,
     /// Bits of its cells below `n_kv`.
     in_use: u64,
     /// The first token's word; the others' are `mask_words` apart.
@@ -296,6 +275,82 @@ struct Block {
 /// The lowest `n` bits; all of them from 64 on.
 fn low_bits(n: usize) -> u64 {
     if n >= 64 { u64::MAX } else { (1 << n) - 1 }
+}
+
+/// Whether every token of the tile sees the same cells of the block.
+#[inline(always)]
+unsafe fn all_alike(a: &Attention<'_>, part: &Tile, b: &Block) -> bool {
+    // SAFETY: `t` is a token of the tile.
+    (0..part.n_tokens).all(|t| unsafe { *b.words.add(t * a.mask_words) } & b.in_use == b.seen)
+}
+
+/// The cells in `word`, ascending, written to `list` if they are not simply the first.
+#[inline(always)]
+fn cells(mut word: u64, list: &mut [u8; BLOCK]) -> &[u8] {
+    let n = word.count_ones() as usize;
+    if word == low_bits(n) {
+        return &IN_ORDER[..n];
+    }
+    for cell in &mut list[..n] {
+        *cell = word.trailing_zeros() as u8;
+        word &= word - 1;
+    }
+    &list[..n]
+}
+
+static IN_ORDER: [u8; BLOCK] = {
+    let mut cells = [0; BLOCK];
+    let mut i = 0;
+    while i < BLOCK {
+        cells[i] = i as u8;
+        i += 1;
+    }
+    cells
+};
+
+/// Converts the keys and values of the cells in `seen` of the block that begins at row `first` of
+/// the cache. Returns whether all values are finite. Memory is asked for ahead: for the values
+/// while keys are converted, for the next block's keys while values are.
+#[inline(always)]
+unsafe fn load<S: Simd>(a: &Attention<'_>, first: usize, seen: u64, x: &Scratch) -> bool {
+    let (dk, dv) = (a.shape.head_dim_k, a.shape.head_dim_v);
+    let (k_bytes, v_bytes) = (a.type_k.row_bytes(dk), a.type_v.row_bytes(dv));
+    let (ld_k, width) = (dk.next_multiple_of(S::N), 2 * S::N);
+    let mut list = [0; BLOCK];
+    let cells = cells(seen, &mut list);
+    // SAFETY: cells seen are below `n_kv`, and so in the cache; scratch has a row for each of a
+    // block, padded to two vectors.
+    unsafe {
+        let (k, v) = (a.k.add(first * k_bytes), a.v.add(first * v_bytes));
+        for c in cells.iter().map(|&c| usize::from(c)) {
+            prefetch_row(v.wrapping_add(c * v_bytes), v_bytes);
+            let to = x.k.add(c * ld_k);
+            load_row::<S>(a.type_k, k.add(c * k_bytes), dk, |d, y| S::store(to.add(d), y));
+        }
+        let zero = S::splat(0.0);
+        let mut check = zero;
+        for c in cells.iter().map(|&c| usize::from(c)) {
+            prefetch_row(k.wrapping_add((BLOCK + c) * k_bytes), k_bytes);
+            let to = x.v.add(c * width);
+            load_row::<S>(a.type_v, v.add(c * v_bytes), dv, |d, y| {
+                // Zero times anything that is not finite is NaN.
+                check = S::fma(y, zero, check);
+                S::store(to.add(d / width * width * BLOCK + d % width), y);
+            });
+            if dv.next_multiple_of(S::N) % width != 0 {
+                S::store(to.add(dv / width * width * BLOCK + S::N), zero);
+            }
+        }
+        !S::sum(check).is_nan()
+    }
+}
+
+/// Asks for a row of the cache; any address will do.
+#[inline(always)]
+fn prefetch_row(row: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        prefetch(row.wrapping_add(line));
+    }
 }
 
 /// Gathers the queries and resets the rows' state.

@@ -1,43 +1,32 @@
-//! A block for all rows of a tile at once: keys and values become f32 panels in scratch, then two
-//! register-blocked matrix products run over the rows. Bound by FMA throughput; this is prompts.
+//! The scores of a block for all rows of a tile at once: keys are transposed in scratch, then a
+//! register-blocked matrix product runs over the rows. Bound by FMA throughput; this is prompts.
 //!
-//! A panel is two vectors wide. Keys are transposed, `[BLOCK / width][head_dim_k][width]`, so that
-//! a vector holds the same element of neighbouring cells; values are
-//! `[head_dim_v / width][BLOCK][width]`. One row group (`TILE_ROWS`) times one panel stays in
+//! A panel is two vectors wide: `[BLOCK / width][head_dim_k][width]`, so that a vector holds the
+//! same element of neighbouring cells. One row group (`TILE_ROWS`) times one panel stays in
 //! registers; its scores stay in the first-level cache while panels pass from the second.
 
 // Loops over indices of several arrays at once, unrolled into registers.
 #![allow(clippy::needless_range_loop)]
 
-use super::super::simd::{Elem, Simd};
-use super::{Attention, BLOCK, Block, CHUNK, KvType, Q_STRIDE, ROWS, Scratch, Tile};
-use super::{low_bits, softmax, with_kv};
+use super::super::simd::Simd;
+use super::{Attention, BLOCK, Block, CHUNK, Q_STRIDE, ROWS, Scratch, Tile};
+use super::{cells, low_bits, softmax, values};
 
 /// The largest [`Simd::TILE_ROWS`].
 const MAX_GROUP: usize = 12;
 
-/// Adds the block to every row of the tile, or does nothing and returns false: when a value that
-/// some row does not see is not finite, a product with weight 0 would spread it.
+/// Adds the block, which is in scratch, to every row of the tile.
 ///
 /// # Safety
-/// The rows of the tile are in `x`; cells of the block below `n_kv` are in the cache.
+/// The rows of the tile are in `x`, and what the block's `seen` names of keys and values.
 #[inline(always)]
-pub(super) unsafe fn block<S: Simd>(a: &Attention<'_>, part: &Tile, x: &Scratch, b: &Block) -> bool {
+pub(super) unsafe fn block<S: Simd>(a: &Attention<'_>, part: &Tile, x: &Scratch, b: &Block) {
     let (dk, dv) = (a.shape.head_dim_k, a.shape.head_dim_v);
-    let first = part.h_kv * a.shape.n_cells + b.index * BLOCK;
     let n_rows = part.n_tokens * part.n_heads;
     let width = 2 * S::N;
-    // SAFETY: the contract above; `first` is a cell of this block's head, and rows are padded to
-    // whole groups in scratch.
+    // SAFETY: the contract above; rows are padded to whole groups in scratch.
     unsafe {
-        let k = a.k.add(first * dk * a.type_k.bytes());
-        let v = a.v.add(first * dv * a.type_v.bytes());
-        with_kv!(a.type_k, E => load_keys::<S, E>(k.cast(), dk, b.seen, x));
-        let finite = with_kv!(a.type_v, E => load_values::<S, E>(v.cast(), dv, b.seen, x));
-        if !finite && !all_alike(a, part, b) {
-            return false;
-        }
-
+        transpose_keys::<S>(dk, b.seen, x);
         // Group by group, so that a group's scores do not leave the first-level cache.
         let (mut t, mut h) = (0, 0);
         for row in (0..n_rows).step_by(S::TILE_ROWS) {
@@ -64,90 +53,31 @@ pub(super) unsafe fn block<S: Simd>(a: &Attention<'_>, part: &Tile, x: &Scratch,
                 cell += width;
             }
             softmax::weigh::<S>(x, row, words);
-            let end = BLOCK - seen.leading_zeros() as usize;
-            let mut d = 0;
-            while d < dv {
-                let panel = x.kv.add(d * BLOCK);
-                if dv - d > S::N {
-                    value_group::<S, 2>(panel, end, x, row, d);
-                } else {
-                    value_group::<S, 1>(panel, end, x, row, d);
-                }
-                d += width;
-            }
+            let mut list = [0; BLOCK];
+            values::add_group::<S>(x, dv, cells(seen, &mut list), row);
         }
-        true
     }
 }
 
-/// Whether every token of the tile sees the same cells of the block.
+/// Transposes the keys, in panels of cells of which any is in `seen`.
 #[inline(always)]
-unsafe fn all_alike(a: &Attention<'_>, part: &Tile, b: &Block) -> bool {
-    // SAFETY: `t` is a token of the tile.
-    (0..part.n_tokens).all(|t| unsafe { *b.words.add(t * a.mask_words) } & b.in_use == b.seen)
-}
-
-/// Converts and transposes the keys of the cells in `seen`; the others become zeros.
-#[inline(always)]
-unsafe fn load_keys<S: Simd, E: Elem>(k: *const E, dk: usize, seen: u64, x: &Scratch) {
+unsafe fn transpose_keys<S: Simd>(dk: usize, seen: u64, x: &Scratch) {
     let ld = dk.next_multiple_of(S::N);
     let width = 2 * S::N;
-    // SAFETY: rows of `ld` floats for `BLOCK` cells fit either buffer; only cells seen are read.
+    // SAFETY: rows of `ld` floats for `BLOCK` cells fit either buffer.
     unsafe {
-        for c in 0..BLOCK {
-            let row = x.kv.add(c * ld);
-            let mut d = 0;
-            while d < dk {
-                let v = if seen >> c & 1 == 0 {
-                    S::splat(0.0)
-                } else if dk - d >= S::N {
-                    E::load::<S>(k.add(c * dk + d))
-                } else {
-                    E::load_part::<S>(k.add(c * dk + d), dk - d)
-                };
-                S::store(row.add(d), v);
-                d += S::N;
-            }
-        }
         let mut c = 0;
         while c < BLOCK {
-            let panel = x.kt.add(c / width * width * ld + c % width);
-            let mut d = 0;
-            while d < ld {
-                S::transpose(x.kv.add(c * ld + d), ld, panel.add(d * width), width);
-                d += S::N;
+            if seen & low_bits(S::N) << c != 0 {
+                let panel = x.kt.add(c / width * width * ld + c % width);
+                let mut d = 0;
+                while d < ld {
+                    S::transpose(x.k.add(c * ld + d), ld, panel.add(d * width), width);
+                    d += S::N;
+                }
             }
             c += S::N;
         }
-    }
-}
-
-/// Converts the values of the cells in `seen`; the others become zeros. Returns whether all are
-/// finite.
-#[inline(always)]
-unsafe fn load_values<S: Simd, E: Elem>(v: *const E, dv: usize, seen: u64, x: &Scratch) -> bool {
-    let width = 2 * S::N;
-    // SAFETY: panels for `dv` rounded up to a vector fit the buffer; only cells seen are read.
-    unsafe {
-        let zero = S::splat(0.0);
-        let mut check = zero;
-        for c in 0..BLOCK {
-            let mut d = 0;
-            while d < dv {
-                let val = if seen >> c & 1 == 0 {
-                    zero
-                } else if dv - d >= S::N {
-                    E::load::<S>(v.add(c * dv + d))
-                } else {
-                    E::load_part::<S>(v.add(c * dv + d), dv - d)
-                };
-                // Zero times anything that is not finite is NaN.
-                check = S::fma(val, zero, check);
-                S::store(x.kv.add(d / width * width * BLOCK + c * width + d % width), val);
-                d += S::N;
-            }
-        }
-        !S::sum(check).is_nan()
     }
 }
 
@@ -191,66 +121,6 @@ unsafe fn score_tile<S: Simd, const R: usize>(panel: *const f32, dk: usize, mut 
         for r in 0..R {
             S::store(s.add(r * BLOCK), acc[r][0]);
             S::store(s.add(r * BLOCK + S::N), acc[r][1]);
-        }
-    }
-}
-
-/// `o[r ..][d ..] = o * shrink + s . v` for one row group, `W` vectors of one panel of values and
-/// the first `end` cells.
-#[inline(always)]
-unsafe fn value_group<S: Simd, const W: usize>(
-    panel: *const f32,
-    end: usize,
-    x: &Scratch,
-    r: usize,
-    d: usize,
-) {
-    // SAFETY: the group's rows are in scratch.
-    unsafe {
-        match S::TILE_ROWS {
-            12 => value_tile::<S, 12, W>(panel, end, x, r, d),
-            _ => value_tile::<S, 6, W>(panel, end, x, r, d),
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn value_tile<S: Simd, const R: usize, const W: usize>(
-    panel: *const f32,
-    end: usize,
-    x: &Scratch,
-    row: usize,
-    d: usize,
-) {
-    // SAFETY: `R` rows of `s` and `o`; `end` rows of the panel.
-    unsafe {
-        let s = x.s.add(row * BLOCK);
-        let o = x.o.add(row * x.ld_v + d);
-        let mut acc = [[S::splat(0.0); W]; R];
-        for r in 0..R {
-            let shrink = S::splat(*x.shrink.add(row + r));
-            for w in 0..W {
-                acc[r][w] = S::mul(S::load(o.add(r * x.ld_v + w * S::N)), shrink);
-            }
-        }
-        let mut v = panel;
-        for c in 0..end {
-            let mut vv = [S::splat(0.0); W];
-            for w in 0..W {
-                vv[w] = S::load(v.add(w * S::N));
-            }
-            for r in 0..R {
-                let p = S::splat(*s.add(r * BLOCK + c));
-                for w in 0..W {
-                    acc[r][w] = S::fma(p, vv[w], acc[r][w]);
-                }
-            }
-            v = v.add(2 * S::N);
-        }
-        for r in 0..R {
-            for w in 0..W {
-                S::store(o.add(r * x.ld_v + w * S::N), acc[r][w]);
-            }
         }
     }
 }

@@ -8,6 +8,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 #[cfg(target_arch = "x86_64")]
@@ -18,6 +20,8 @@ use half::{bf16, f16};
 #[cfg(test)]
 pub use math::exp;
 pub use math::{exp2, sigmoid};
+#[cfg(target_arch = "aarch64")]
+pub use neon::Neon;
 pub use scalar::Scalar;
 
 /// The widest vector, in lanes.
@@ -42,6 +46,18 @@ pub trait Simd: Copy {
     unsafe fn load(p: *const f32) -> Self::V;
     unsafe fn load_f16(p: *const f16) -> Self::V;
     unsafe fn load_bf16(p: *const bf16) -> Self::V;
+    /// `N` bytes with a sign, as f32.
+    #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self::V {
+        let mut row = [0.0; MAX_LANES];
+        // SAFETY: the caller vouches for `N` elements, and `N <= MAX_LANES`.
+        unsafe {
+            for (i, x) in row[..Self::N].iter_mut().enumerate() {
+                *x = f32::from(*p.add(i));
+            }
+            Self::load(row.as_ptr())
+        }
+    }
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Rounds to nearest, ties to even.
     unsafe fn store_f16(p: *mut f16, v: Self::V);
@@ -157,6 +173,11 @@ pub fn prefetch<T>(p: *const T) {
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a hint: it reads nothing and cannot fault.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nostack, preserves_flags, readonly))
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = p;
 }

@@ -1,13 +1,21 @@
 use std::ops::Range;
 
-use half::f16;
-
 use super::super::*;
-use super::Rng;
+use super::{Rng, pack, unpack};
 use crate::backend::cpu::Isa;
 
 /// Error allowed, relative to the largest value.
 const BOUND: f64 = 4e-6;
+
+/// Types of keys and values: each on either side, alike and mixed.
+const PAIRS: [(KvType, KvType); 6] = [
+    (KvType::F16, KvType::F16),
+    (KvType::F32, KvType::F32),
+    (KvType::Bf16, KvType::Bf16),
+    (KvType::Q8_0, KvType::Q8_0),
+    (KvType::Q8_0, KvType::F32),
+    (KvType::F16, KvType::Q8_0),
+];
 
 /// A micro-batch over a cache. Whatever no token sees holds NaN.
 struct Case {
@@ -18,7 +26,7 @@ struct Case {
     mask_words: usize,
     q: Vec<f32>,
     q_stride: usize,
-    /// As f32; exactly representable in f16.
+    /// As f32; exactly representable in f16, and made so in the other types.
     k: Vec<f32>,
     v: Vec<f32>,
 }
@@ -56,7 +64,7 @@ impl Case {
             let mut x = vec![f32::NAN; n_head_kv * n_cells * dim];
             for (i, row) in x.chunks_mut(dim).enumerate() {
                 if seen[i % n_cells] {
-                    row.fill_with(|| f16::from_f32(rng.normal()).to_f32());
+                    row.fill_with(|| half::f16::from_f32(rng.normal()).to_f32());
                 }
             }
             x
@@ -76,16 +84,7 @@ impl Case {
         types: (KvType, KvType),
         parts: &[(Range<usize>, Range<usize>)],
     ) -> Vec<f32> {
-        let bytes = |x: &[f32], ty| -> Vec<u8> {
-            match ty {
-                KvType::F32 => bytemuck::cast_slice(x).to_vec(),
-                KvType::F16 => {
-                    let h: Vec<f16> = x.iter().map(|&x| f16::from_f32(x)).collect();
-                    bytemuck::cast_slice(&h).to_vec()
-                }
-            }
-        };
-        let (k, v) = (bytes(&self.k, types.0), bytes(&self.v, types.1));
+        let (k, v) = (pack(types.0, &self.k), pack(types.1, &self.v));
         let out_stride = self.shape.n_head * self.shape.head_dim_v;
         let mut out = vec![f32::NAN; self.n_tokens * out_stride];
         let a = Attention {
@@ -113,6 +112,12 @@ impl Case {
 
     fn run(&self, isa: Isa, types: (KvType, KvType)) -> Vec<f32> {
         self.run_parts(isa, types, &[(0..self.n_tokens, 0..self.shape.n_head)])
+    }
+
+    /// The same over the values that the cache really holds.
+    fn rounded(&self, types: (KvType, KvType)) -> Case {
+        let again = |x: &[f32], ty| unpack(ty, &pack(ty, x));
+        Case { k: again(&self.k, types.0), v: again(&self.v, types.1), ..shallow(self) }
     }
 
     /// Plain attention in f64.
@@ -147,10 +152,13 @@ impl Case {
     }
 
     fn check(&self, what: &str) {
-        let want = self.reference();
-        let both = [KvType::F16, KvType::F32];
-        for &isa in Isa::available() {
-            for types in both.iter().flat_map(|&k| both.map(|v| (k, v))) {
+        for types in PAIRS {
+            let whole = |ty, dim: usize| ty != KvType::Q8_0 || dim.is_multiple_of(32);
+            if !whole(types.0, self.shape.head_dim_k) || !whole(types.1, self.shape.head_dim_v) {
+                continue;
+            }
+            let want = self.rounded(types).reference();
+            for &isa in Isa::available() {
                 close(&format!("{what}, {isa:?}, {types:?}"), &self.run(isa, types), &want);
             }
         }

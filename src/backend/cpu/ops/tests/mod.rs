@@ -2,7 +2,37 @@
 
 mod attention;
 mod elementwise;
+mod experts;
+mod kv;
 mod rope;
+
+use super::KvType;
+use crate::quant::{GgmlType, dequantize, quantize};
+
+pub const TYPES: [KvType; 4] = [KvType::F32, KvType::F16, KvType::Bf16, KvType::Q8_0];
+
+fn ggml(ty: KvType) -> GgmlType {
+    match ty {
+        KvType::F32 => GgmlType::F32,
+        KvType::F16 => GgmlType::F16,
+        KvType::Bf16 => GgmlType::BF16,
+        KvType::Q8_0 => GgmlType::Q8_0,
+    }
+}
+
+/// Elements as `ty`, by the reference quantisation.
+pub fn pack(ty: KvType, x: &[f32]) -> Vec<u8> {
+    let mut out = vec![0; ty.row_bytes(x.len())];
+    quantize(ggml(ty), x, &mut out).unwrap();
+    out
+}
+
+/// What the bytes of a row mean exactly.
+pub fn unpack(ty: KvType, bytes: &[u8]) -> Vec<f32> {
+    let mut out = vec![0.0; bytes.len() * 32 / ty.row_bytes(32)];
+    dequantize(ggml(ty), bytes, &mut out).unwrap();
+    out
+}
 
 /// A small generator of reproducible numbers (splitmix64).
 pub struct Rng(pub u64);

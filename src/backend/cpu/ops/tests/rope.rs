@@ -1,11 +1,9 @@
-use crate::graph::{RopeParams, RopeStyle};
-use half::f16;
-
 use super::super::*;
 use super::{Poisoned, Rng, check};
 use crate::backend::cpu::Isa;
+use crate::graph::{RopeParams, RopeStyle};
 
-fn plain(n_rot: usize, freq_base: f32) -> RopeParams {
+pub(super) fn plain(n_rot: usize, freq_base: f32) -> RopeParams {
     RopeParams {
         n_rot,
         freq_base,
@@ -18,7 +16,7 @@ fn plain(n_rot: usize, freq_base: f32) -> RopeParams {
     }
 }
 
-fn table_of(pos: &[i32], p: &RopeParams, factors: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn table_of(pos: &[i32], p: &RopeParams, factors: Option<&[f32]>) -> Vec<f32> {
     let mut out = vec![f32::NAN; pos.len() * p.n_rot];
     rope_table(pos, p, factors, &mut out);
     out
@@ -82,7 +80,7 @@ fn yarn_blends_between_its_bounds() {
 }
 
 /// Rotates plainly, in f64.
-fn rotated(style: RopeStyle, x: &[f64], table: &[f32], head_dim: usize, n_rot: usize) -> Vec<f64> {
+pub(super) fn rotated(style: RopeStyle, x: &[f64], table: &[f32], head_dim: usize, n_rot: usize) -> Vec<f64> {
     let mut y = x.to_vec();
     for (x, y) in x.chunks(head_dim).zip(y.chunks_mut(head_dim)) {
         for i in 0..n_rot / 2 {
@@ -118,47 +116,6 @@ fn heads_rotate() {
                 // SAFETY: as above; the destination is the source.
                 unsafe { rope(isa, style, x.as_mut_ptr(), x.as_ptr(), t, 3, head_dim, n_rot) };
                 assert_eq!(x, dst.get(), "in place");
-
-                let mut h: Vec<f16> = x.iter().map(|&x| f16::from_f32(x)).collect();
-                let wide: Vec<f64> = h.iter().map(|x| x.to_f64()).collect();
-                let want = rotated(style, &wide, &table, head_dim, n_rot);
-                // SAFETY: as above.
-                unsafe { rope_f16(isa, style, h.as_mut_ptr(), h.as_ptr(), t, 3, head_dim, n_rot) };
-                let got: Vec<f32> = h.iter().map(|x| x.to_f32()).collect();
-                check("rope_f16", &got, &want, 5e-4, 0.1);
-            }
-        }
-    }
-}
-
-#[test]
-fn writes_reach_their_cell_only() {
-    let mut rng = Rng(8);
-    let (n_head_kv, n_cells, cell) = (3, 5, 2);
-    for &isa in Isa::available() {
-        for head_dim in [64, 80, 8, 37] {
-            let row = rng.normals(n_head_kv * head_dim);
-            let n = n_head_kv * n_cells * head_dim;
-            let poison = f16::from_bits(0x7E55);
-            let mut halves = vec![poison; n];
-            let mut floats = vec![f32::NAN; n];
-            // SAFETY: the set is available; both caches have the stated shape.
-            unsafe {
-                let to = halves.as_mut_ptr().cast();
-                kv_write(isa, KvType::F16, to, n_cells, cell, row.as_ptr(), n_head_kv, head_dim);
-                let to = floats.as_mut_ptr().cast();
-                kv_write(isa, KvType::F32, to, n_cells, cell, row.as_ptr(), n_head_kv, head_dim);
-            }
-            for i in 0..n {
-                let (h, c, d) = (i / head_dim / n_cells, i / head_dim % n_cells, i % head_dim);
-                if c == cell {
-                    let x = row[h * head_dim + d];
-                    assert_eq!(floats[i], x);
-                    assert_eq!(halves[i], f16::from_f32(x));
-                } else {
-                    assert!(floats[i].is_nan());
-                    assert_eq!(halves[i].to_bits(), poison.to_bits());
-                }
             }
         }
     }
