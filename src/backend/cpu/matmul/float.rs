@@ -9,7 +9,7 @@
 use super::super::Isa;
 use super::{Job, f16};
 #[cfg(target_arch = "x86_64")]
-use super::{TILE_FROM, float_tile};
+use super::{FLOAT_TILE_FROM, float_tile};
 use crate::quant::GgmlType;
 
 /// Values of k between two sums over lanes; bounds the scratch.
@@ -108,7 +108,7 @@ unsafe fn run_scalar<E: Element>(job: &Job) {
 unsafe fn run_avx2<E: Element>(job: &Job) {
     // SAFETY: the caller's.
     unsafe {
-        if job.n < TILE_FROM {
+        if job.n < FLOAT_TILE_FROM {
             run::<x86::Avx2, E>(job)
         } else {
             float_tile::avx2(job, E::BYTES, convert_avx2::<E>)
@@ -126,7 +126,7 @@ unsafe fn convert_avx2<E: Element>(w: *const u8, to: *mut f32, len: usize) {
 unsafe fn run_avx512<E: Element>(job: &Job) {
     // SAFETY: the caller's.
     unsafe {
-        if job.n < TILE_FROM {
+        if job.n < FLOAT_TILE_FROM {
             run::<x86::Avx512, E>(job)
         } else {
             float_tile::avx512(job, E::BYTES, convert_avx512::<E>)

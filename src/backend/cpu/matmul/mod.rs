@@ -52,6 +52,10 @@ pub const ROW_TILE: usize = 32;
 /// From this many columns on, quantised weights go through tiles.
 const TILE_FROM: usize = 5;
 
+/// And float weights: transposing them pays later.
+#[cfg(target_arch = "x86_64")]
+const FLOAT_TILE_FROM: usize = 64;
+
 /// What [`matmul`] wants its activations as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActKind {
@@ -100,7 +104,7 @@ pub fn scratch_bytes(ty: GgmlType, k: usize, n_max: usize) -> usize {
         ActKind::F32 => {
             let few = float::SCRATCH;
             #[cfg(target_arch = "x86_64")]
-            let few = if n_max < TILE_FROM { few } else { few.max(float_tile::SCRATCH) };
+            let few = if n_max < FLOAT_TILE_FROM { few } else { few.max(float_tile::SCRATCH) };
             few
         }
         ActKind::Q8 => {

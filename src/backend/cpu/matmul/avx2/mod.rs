@@ -13,6 +13,7 @@ mod tile;
 
 use std::arch::x86_64::*;
 
+use super::act::GROUP;
 use super::form::{Form, form};
 use super::lattice::{Lattice, Unpacked};
 use super::{Job, TILE_FROM};
@@ -63,7 +64,7 @@ struct Kernel {
     /// Weights and bytes of a block.
     block_len: usize,
     block_bytes: usize,
-    /// [`complete`], to memory.
+    /// Any number of blocks, to memory.
     unpack: unsafe fn(*const u8, usize, *mut Group),
     /// One column, unpacked in registers; not for types whose unpacking outweighs a call.
     one: Option<unsafe fn(&Job)>,
@@ -143,8 +144,18 @@ unsafe fn run<const HALF: bool, const CHUNK: usize>(kernel: &Kernel, job: &Job) 
 
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn unpack<Q: Quant>(p: *const u8, n: usize, to: *mut Group) {
-    // SAFETY: the caller's: n blocks at p, room at the aligned `to`.
-    unsafe { to.write(complete::<Q>(p, n)) }
+    let per_group = const { GROUP / Q::TY.block_len() };
+    let bytes = const { GROUP / Q::TY.block_len() * Q::TY.block_bytes() };
+    // SAFETY: the caller's: n blocks at p, room for their groups at the aligned `to`.
+    unsafe {
+        let (whole, rest) = (n / per_group, n % per_group);
+        for i in 0..whole {
+            to.add(i).write(complete::<Q>(p.add(i * bytes), per_group));
+        }
+        if rest > 0 {
+            to.add(whole).write(complete::<Q>(p.add(whole * bytes), rest));
+        }
+    }
 }
 
 /// [`Quant::group`] with the minima that an offset stands for.

@@ -19,8 +19,13 @@ use super::{Group, Kernel, products};
 
 /// Rows of a tile.
 const ROWS: usize = 16;
-/// Values of k in a tile: keeps it in the L2 cache.
-const PANEL: usize = 2048;
+/// Values of k in a tile.
+const PANEL: usize = 1024;
+/// Tiles that are made before they are used: activations come from beyond the L2 cache once for
+/// all of these rows.
+const TILES: usize = 4;
+/// Columns for which a tile is used before the next one is, so that both stay in the L2 cache.
+const COLUMN_BLOCK: usize = 48;
 /// The most columns of one pass.
 const COLS: usize = 4;
 /// Bytes of 32 k: quants, then scales and minima.
@@ -28,10 +33,11 @@ const STEP: usize = ROWS * BLOCK + 8 * 32;
 /// Where the scales of a step are: first halves (or all), second halves, and minima likewise.
 const SCALES: [usize; 2] = [ROWS * BLOCK, ROWS * BLOCK + 64];
 const MINIMA: [usize; 2] = [ROWS * BLOCK + 128, ROWS * BLOCK + 192];
-/// Where the stage is that unpacking writes first, and where the sums are.
-const STAGE: usize = PANEL / BLOCK * STEP;
-const SUMS: usize = STAGE + 8 * size_of::<Group>();
-/// Bytes of a tile, the stage and the sums.
+/// Bytes of a tile, and where the stage is that unpacking writes first, and where the sums are.
+const TILE: usize = PANEL / BLOCK * STEP;
+const STAGE: usize = TILES * TILE;
+const SUMS: usize = STAGE + 8 * PANEL / GROUP * size_of::<Group>();
+/// Bytes of the tiles, the stage and the sums.
 pub(in super::super) const SCRATCH: usize = SUMS + COLS * 64;
 
 /// # Safety
@@ -41,26 +47,41 @@ pub(super) unsafe fn rows<const HALF: bool, const CHUNK: usize>(kernel: &Kernel,
     let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
     // With chunks of two, operands of two steps are live at a time.
     let most = if CHUNK == 2 { 3 } else { 4 };
-    for r in (0..job.rows).step_by(ROWS) {
-        let live = ROWS.min(job.rows - r);
+    let tile = |i: usize, r: usize| Tile {
+        // SAFETY: inside the scratch.
+        data: unsafe { job.scratch.add(i * TILE) },
+        row: r + i * ROWS,
+        live: ROWS.min(job.rows - (r + i * ROWS)),
+    };
+    for r in (0..job.rows).step_by(TILES * ROWS) {
+        let tiles = TILES.min((job.rows - r).div_ceil(ROWS));
         let mut k0 = 0;
         while k0 == 0 || k0 < job.k {
             let len = PANEL.min(job.k - k0);
-            // SAFETY: rows r..r + live and k0..k0 + len are inside the weights, the tile inside
-            // the scratch, the columns inside activations and dst.
+            // SAFETY: the live rows of the tiles and k0..k0 + len are inside the weights, the
+            // columns inside activations and dst.
             unsafe {
-                let w = job.w.add(r * job.w_stride + k0 / GROUP * group_bytes);
-                pack(kernel, job, w, live, len);
-                let mut t = 0;
-                while t < job.n {
-                    let c = most.min(job.n - t);
-                    match c {
-                        1 => columns::<HALF, CHUNK, 1>(job, r, live, t, k0, len),
-                        2 => columns::<HALF, CHUNK, 2>(job, r, live, t, k0, len),
-                        3 => columns::<HALF, CHUNK, 3>(job, r, live, t, k0, len),
-                        _ => columns::<HALF, CHUNK, 4>(job, r, live, t, k0, len),
+                for i in 0..tiles {
+                    let tile = tile(i, r);
+                    let w = job.w.add(tile.row * job.w_stride + k0 / GROUP * group_bytes);
+                    pack(kernel, job, &tile, w, len);
+                }
+                for from in (0..job.n).step_by(COLUMN_BLOCK) {
+                    let to = job.n.min(from + COLUMN_BLOCK);
+                    for i in 0..tiles {
+                        let tile = tile(i, r);
+                        let mut t = from;
+                        while t < to {
+                            let c = most.min(to - t);
+                            match c {
+                                1 => columns::<HALF, CHUNK, 1>(job, &tile, t, k0, len),
+                                2 => columns::<HALF, CHUNK, 2>(job, &tile, t, k0, len),
+                                3 => columns::<HALF, CHUNK, 3>(job, &tile, t, k0, len),
+                                _ => columns::<HALF, CHUNK, 4>(job, &tile, t, k0, len),
+                            }
+                            t += c;
+                        }
                     }
-                    t += c;
                 }
             }
             k0 += PANEL;
@@ -68,45 +89,54 @@ pub(super) unsafe fn rows<const HALF: bool, const CHUNK: usize>(kernel: &Kernel,
     }
 }
 
-/// Unpacks `len` values of `live` rows at `w` into the tile. Rows beyond repeat the last one.
+/// Some rows, unpacked.
+struct Tile {
+    data: *mut u8,
+    /// The first row, in the range of the job.
+    row: usize,
+    /// How many are rows of the range; the others repeat the last one.
+    live: usize,
+}
+
+/// Unpacks `len` values of the rows at `w` into a tile.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn pack(kernel: &Kernel, job: &Job, w: *const u8, live: usize, len: usize) {
-    let half = kernel.form.half;
-    let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
-    // SAFETY: groups stay within the rows; tile and stage are parts of the scratch. A last group
-    // that is not whole writes only steps of its live blocks.
+unsafe fn pack(kernel: &Kernel, job: &Job, tile: &Tile, w: *const u8, len: usize) {
+    let halves = kernel.form.half;
+    let stride = PANEL / GROUP * size_of::<Group>();
+    // SAFETY: the values stay within the rows; tile and stage are parts of the scratch. A last
+    // group that is not whole writes only steps of its live blocks.
     unsafe {
-        let stage = job.scratch.add(STAGE).cast::<Group>();
-        for g in 0..len.div_ceil(GROUP) {
-            let blocks = (GROUP / BLOCK).min(len / BLOCK - g * (GROUP / BLOCK));
-            let n = blocks * BLOCK / kernel.block_len;
-            for part in 0..2 {
-                for i in 0..8 {
-                    let row = (part * 8 + i).min(live - 1);
-                    (kernel.unpack)(w.add(row * job.w_stride + g * group_bytes), n, stage.add(i));
-                }
-                let tile = job.scratch.add(g * (GROUP / BLOCK) * STEP + part * 32);
+        let stage = job.scratch.add(STAGE);
+        for half in 0..2 {
+            for i in 0..8 {
+                let row = (half * 8 + i).min(tile.live - 1);
+                let to = stage.add(i * stride).cast();
+                (kernel.unpack)(w.add(row * job.w_stride), len / kernel.block_len, to);
+            }
+            for g in 0..len.div_ceil(GROUP) {
+                let blocks = (GROUP / BLOCK).min(len / BLOCK - g * (GROUP / BLOCK));
+                let from = stage.cast_const().add(g * size_of::<Group>());
+                let to = tile.data.add(g * (GROUP / BLOCK) * STEP + half * 32);
                 for b in 0..blocks {
-                    for (i, &v) in
-                        transposed(stage.cast::<u8>().add(b * 32), size_of::<Group>()).iter().enumerate()
-                    {
-                        _mm256_store_si256(tile.add(b * STEP + i * 64).cast(), v);
+                    for (i, &v) in transposed(from.add(b * 32), stride).iter().enumerate() {
+                        _mm256_store_si256(to.add(b * STEP + i * 64).cast(), v);
                     }
                 }
-                for (from, to) in [(offset_of!(Group, s), SCALES), (offset_of!(Group, m), MINIMA)] {
-                    let from = stage.cast::<u8>().add(from);
-                    let first = transposed(from, size_of::<Group>());
-                    if half {
-                        let second = transposed(from.add(32), size_of::<Group>());
+                for (from, at) in
+                    [(from.add(offset_of!(Group, s)), SCALES), (from.add(offset_of!(Group, m)), MINIMA)]
+                {
+                    let first = transposed(from, stride);
+                    if halves {
+                        let second = transposed(from.add(32), stride);
                         for b in 0..blocks {
                             let all = if b < 4 { &first } else { &second };
                             for h in 0..2 {
-                                _mm256_store_si256(tile.add(b * STEP + to[h]).cast(), all[b % 4 * 2 + h]);
+                                _mm256_store_si256(to.add(b * STEP + at[h]).cast(), all[b % 4 * 2 + h]);
                             }
                         }
                     } else {
                         for b in 0..blocks {
-                            _mm256_store_si256(tile.add(b * STEP + to[0]).cast(), first[b]);
+                            _mm256_store_si256(to.add(b * STEP + at[0]).cast(), first[b]);
                         }
                     }
                 }
@@ -145,8 +175,7 @@ pub(in super::super) unsafe fn transposed(p: *const u8, stride: usize) -> [__m25
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn columns<const HALF: bool, const CHUNK: usize, const C: usize>(
     job: &Job,
-    r: usize,
-    live: usize,
+    tile: &Tile,
     t: usize,
     k0: usize,
     len: usize,
@@ -160,7 +189,8 @@ unsafe fn columns<const HALF: bool, const CHUNK: usize, const C: usize>(
         for i in 0..2 * C {
             _mm256_store_ps(sums.add(8 * i), _mm256_setzero_ps());
         }
-        let mut tile = job.scratch.cast_const();
+        let (row, live) = (tile.row, tile.live);
+        let mut tile = tile.data.cast_const();
         let mut left = len / BLOCK;
         while left > 0 {
             let blocks = left.min(GROUP / BLOCK);
@@ -216,7 +246,7 @@ unsafe fn columns<const HALF: bool, const CHUNK: usize, const C: usize>(
                 let lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
                 let live = _mm256_set1_epi32(live as i32 - 8 * part as i32);
                 let mask = _mm256_cmpgt_epi32(live, lanes);
-                let to = job.dst.wrapping_add((t + c) * job.dst_stride + r + part * 8);
+                let to = job.dst.wrapping_add((t + c) * job.dst_stride + row + part * 8);
                 let before = if k0 > 0 { _mm256_maskload_ps(to, mask) } else { _mm256_setzero_ps() };
                 let sum = _mm256_load_ps(sums.add(16 * c + 8 * part));
                 _mm256_maskstore_ps(to, mask, _mm256_add_ps(before, sum));

@@ -63,6 +63,9 @@ pub(super) unsafe fn one<Q: Quant>(job: &Job) {
     }
 }
 
+/// Groups that [`few`] unpacks with one call.
+const AT_ONCE: usize = 8;
+
 /// All rows of the job times `N` columns.
 ///
 /// # Safety
@@ -70,21 +73,23 @@ pub(super) unsafe fn one<Q: Quant>(job: &Job) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
 pub(super) unsafe fn few<const HALF: bool, const MIN: bool, const N: usize>(kernel: &Kernel, job: &Job) {
     let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
-    let mut group = MaybeUninit::<Group>::uninit();
+    let mut groups = [const { MaybeUninit::<Group>::uninit() }; AT_ONCE];
     for r in 0..job.rows {
-        // SAFETY: groups stay within the row, columns within n; activation rows are padded to
-        // whole groups; `unpack` writes the whole group.
+        // SAFETY: blocks stay within the row, columns within n; activation rows are padded to
+        // whole groups; `unpack` writes all groups that are read.
         unsafe {
             let row = job.w.add(r * job.w_stride);
             let mut sums = [Sums::new(); N];
-            for g in 0..job.k.div_ceil(GROUP) {
-                let p = row.add(g * group_bytes);
-                fetch(p, group_bytes);
-                let n = GROUP.min(job.k - g * GROUP) / kernel.block_len;
-                (kernel.unpack)(p, n, group.as_mut_ptr());
-                for (t, sum) in sums.iter_mut().enumerate() {
-                    let x = job.x.add(t * job.x_stride + g * GROUP_BYTES);
-                    sum.add::<HALF, MIN>(group.assume_init_ref(), x);
+            for k0 in (0..job.k).step_by(AT_ONCE * GROUP) {
+                let len = (AT_ONCE * GROUP).min(job.k - k0);
+                let p = row.add(k0 / GROUP * group_bytes);
+                fetch(p, AT_ONCE * group_bytes);
+                (kernel.unpack)(p, len / kernel.block_len, groups.as_mut_ptr().cast());
+                for (g, group) in groups.iter().enumerate().take(len.div_ceil(GROUP)) {
+                    for (t, sum) in sums.iter_mut().enumerate() {
+                        let x = job.x.add(t * job.x_stride + (k0 / GROUP + g) * GROUP_BYTES);
+                        sum.add::<HALF, MIN>(group.assume_init_ref(), x);
+                    }
                 }
             }
             for (t, sum) in sums.into_iter().enumerate() {

@@ -7,6 +7,7 @@ mod tile;
 
 use std::arch::x86_64::*;
 
+use super::act::GROUP;
 use super::form::{Form, form};
 use super::lattice::{Lattice, Unpacked};
 use super::{Job, TILE_FROM};
@@ -45,7 +46,7 @@ struct Kernel {
     /// Weights and bytes of a block.
     block_len: usize,
     block_bytes: usize,
-    /// [`Quant::group`], to memory.
+    /// Any number of blocks, to memory.
     unpack: unsafe fn(*const u8, usize, *mut Group),
     /// One column, unpacked in registers; not for types whose unpacking outweighs a call.
     one: Option<unsafe fn(&Job)>,
@@ -121,8 +122,18 @@ unsafe fn run<const HALF: bool, const MIN: bool>(kernel: &Kernel, job: &Job) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
 unsafe fn unpack<Q: Quant>(p: *const u8, n: usize, to: *mut Group) {
-    // SAFETY: the caller's: n blocks at p, room at the aligned `to`.
-    unsafe { to.write(Q::group(p, n)) }
+    let per_group = const { GROUP / Q::TY.block_len() };
+    let bytes = const { GROUP / Q::TY.block_len() * Q::TY.block_bytes() };
+    // SAFETY: the caller's: n blocks at p, room for their groups at the aligned `to`.
+    unsafe {
+        let (whole, rest) = (n / per_group, n % per_group);
+        for i in 0..whole {
+            to.add(i).write(Q::group(p.add(i * bytes), per_group));
+        }
+        if rest > 0 {
+            to.add(whole).write(Q::group(p.add(whole * bytes), rest));
+        }
+    }
 }
 
 impl<B: Lattice> Quant for B {

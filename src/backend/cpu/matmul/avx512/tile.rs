@@ -20,8 +20,13 @@ use super::{Group, Kernel};
 
 /// Rows of a tile.
 const ROWS: usize = 32;
-/// Values of k in a tile: keeps it in the L2 cache.
-const PANEL: usize = 2048;
+/// Values of k in a tile.
+const PANEL: usize = 1024;
+/// Tiles that are made before they are used: activations come from beyond the L2 cache once for
+/// all of these rows.
+const TILES: usize = 4;
+/// Columns for which a tile is used before the next one is, so that both stay in the L2 cache.
+const COLUMN_BLOCK: usize = 48;
 /// The most columns of one pass: 2 x 6 integer and 2 x 6 float sums leave registers for operands.
 const COLS: usize = 6;
 /// Bytes of 32 k: quants, then scales and minima.
@@ -29,39 +34,56 @@ const STEP: usize = ROWS * BLOCK + 8 * 64;
 /// Where the scales of a step are: first halves (or all), second halves, and minima likewise.
 const SCALES: [usize; 2] = [ROWS * BLOCK, ROWS * BLOCK + 128];
 const MINIMA: [usize; 2] = [ROWS * BLOCK + 256, ROWS * BLOCK + 384];
-const STAGE: usize = 16 * size_of::<Group>();
-/// Bytes of a tile and of the stage that unpacking writes first.
-pub(in super::super) const SCRATCH: usize = PANEL / BLOCK * STEP + STAGE;
+/// Bytes of a tile, and where the stage is that unpacking writes first.
+const TILE: usize = PANEL / BLOCK * STEP;
+const STAGE: usize = TILES * TILE;
+/// Bytes of the tiles and the stage.
+pub(in super::super) const SCRATCH: usize = STAGE + 16 * PANEL / GROUP * size_of::<Group>();
 
 /// # Safety
 /// As [`super::matmul`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
 pub(super) unsafe fn rows<const HALF: bool, const MIN: bool>(kernel: &Kernel, job: &Job) {
     let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
-    for r in (0..job.rows).step_by(ROWS) {
-        let live = ROWS.min(job.rows - r);
+    let tile = |i: usize, r: usize| Tile {
+        // SAFETY: inside the scratch.
+        data: unsafe { job.scratch.add(i * TILE) },
+        row: r + i * ROWS,
+        live: ROWS.min(job.rows - (r + i * ROWS)),
+    };
+    for r in (0..job.rows).step_by(TILES * ROWS) {
+        let tiles = TILES.min((job.rows - r).div_ceil(ROWS));
         let mut k0 = 0;
         while k0 == 0 || k0 < job.k {
             let len = PANEL.min(job.k - k0);
-            // SAFETY: rows r..r + live and k0..k0 + len are inside the weights, the tile inside
-            // the scratch, the columns inside activations and dst.
+            // SAFETY: the live rows of the tiles and k0..k0 + len are inside the weights, the
+            // columns inside activations and dst.
             unsafe {
-                let w = job.w.add(r * job.w_stride + k0 / GROUP * group_bytes);
-                pack(kernel, job, w, live, len);
-                let passes = job.n.div_ceil(COLS);
-                let mut t = 0;
-                for pass in 0..passes {
-                    // Passes of equal width, the wider ones first.
-                    let c = (job.n - t).div_ceil(passes - pass);
-                    match c {
-                        1 => columns::<HALF, MIN, 1>(job, r, live, t, k0, len),
-                        2 => columns::<HALF, MIN, 2>(job, r, live, t, k0, len),
-                        3 => columns::<HALF, MIN, 3>(job, r, live, t, k0, len),
-                        4 => columns::<HALF, MIN, 4>(job, r, live, t, k0, len),
-                        5 => columns::<HALF, MIN, 5>(job, r, live, t, k0, len),
-                        _ => columns::<HALF, MIN, 6>(job, r, live, t, k0, len),
+                for i in 0..tiles {
+                    let tile = tile(i, r);
+                    let w = job.w.add(tile.row * job.w_stride + k0 / GROUP * group_bytes);
+                    pack(kernel, job, &tile, w, len);
+                }
+                for from in (0..job.n).step_by(COLUMN_BLOCK) {
+                    let to = job.n.min(from + COLUMN_BLOCK);
+                    for i in 0..tiles {
+                        let tile = tile(i, r);
+                        let passes = (to - from).div_ceil(COLS);
+                        let mut t = from;
+                        for pass in 0..passes {
+                            // Passes of equal width, the wider ones first.
+                            let c = (to - t).div_ceil(passes - pass);
+                            match c {
+                                1 => columns::<HALF, MIN, 1>(job, &tile, t, k0, len),
+                                2 => columns::<HALF, MIN, 2>(job, &tile, t, k0, len),
+                                3 => columns::<HALF, MIN, 3>(job, &tile, t, k0, len),
+                                4 => columns::<HALF, MIN, 4>(job, &tile, t, k0, len),
+                                5 => columns::<HALF, MIN, 5>(job, &tile, t, k0, len),
+                                _ => columns::<HALF, MIN, 6>(job, &tile, t, k0, len),
+                            }
+                            t += c;
+                        }
                     }
-                    t += c;
                 }
             }
             k0 += PANEL;
@@ -69,48 +91,58 @@ pub(super) unsafe fn rows<const HALF: bool, const MIN: bool>(kernel: &Kernel, jo
     }
 }
 
-/// Unpacks `len` values of `live` rows at `w` into the tile. Rows beyond repeat the last one.
+/// Some rows, unpacked.
+struct Tile {
+    data: *mut u8,
+    /// The first row, in the range of the job.
+    row: usize,
+    /// How many are rows of the range; the others repeat the last one.
+    live: usize,
+}
+
+/// Unpacks `len` values of the rows at `w` into a tile.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
-unsafe fn pack(kernel: &Kernel, job: &Job, w: *const u8, live: usize, len: usize) {
+unsafe fn pack(kernel: &Kernel, job: &Job, tile: &Tile, w: *const u8, len: usize) {
     let form = kernel.form;
-    let group_bytes = GROUP / kernel.block_len * kernel.block_bytes;
     let to_128 = _mm512_set1_epi8(if form.min { 0 } else { (128 - form.offset) as i8 });
-    // SAFETY: groups stay within the rows; tile and stage are parts of the scratch. A last group
-    // that is not whole writes only steps of its live blocks.
+    let stride = PANEL / GROUP * size_of::<Group>();
+    // SAFETY: the values stay within the rows; tile and stage are parts of the scratch. A last
+    // group that is not whole writes only steps of its live blocks.
     unsafe {
-        let stage = job.scratch.add(PANEL / BLOCK * STEP).cast::<Group>();
-        for g in 0..len.div_ceil(GROUP) {
-            let blocks = (GROUP / BLOCK).min(len / BLOCK - g * (GROUP / BLOCK));
-            let n = blocks * BLOCK / kernel.block_len;
-            for half in 0..2 {
-                for i in 0..16 {
-                    let row = (half * 16 + i).min(live - 1);
-                    (kernel.unpack)(w.add(row * job.w_stride + g * group_bytes), n, stage.add(i));
-                }
-                let tile = job.scratch.add(g * (GROUP / BLOCK) * STEP + half * 64);
+        let stage = job.scratch.add(STAGE);
+        for half in 0..2 {
+            for i in 0..16 {
+                let row = (half * 16 + i).min(tile.live - 1);
+                let to = stage.add(i * stride).cast();
+                (kernel.unpack)(w.add(row * job.w_stride), len / kernel.block_len, to);
+            }
+            for g in 0..len.div_ceil(GROUP) {
+                let blocks = (GROUP / BLOCK).min(len / BLOCK - g * (GROUP / BLOCK));
+                let from = stage.cast_const().add(g * size_of::<Group>());
+                let to = tile.data.add(g * (GROUP / BLOCK) * STEP + half * 64);
                 for u in 0..blocks.div_ceil(2) {
-                    let steps = transposed(stage.cast::<u8>().add(u * 64), size_of::<Group>());
+                    let steps = transposed(from.add(u * 64), stride);
                     for (i, &v) in steps.iter().enumerate().take(if 2 * u + 1 < blocks { 16 } else { 8 }) {
-                        let to = tile.add((2 * u + i / 8) * STEP + i % 8 * 128);
+                        let to = to.add((2 * u + i / 8) * STEP + i % 8 * 128);
                         _mm512_store_si512(to.cast(), _mm512_add_epi8(v, to_128));
                     }
                 }
-                let s = transposed(stage.cast::<u8>().add(offset_of!(Group, s)), size_of::<Group>());
+                let put = |b: usize, at: usize, v: __m512i| _mm512_store_si512(to.add(b * STEP + at).cast(), v);
+                let s = transposed(from.add(offset_of!(Group, s)), stride);
                 for b in 0..blocks {
-                    let put = |at: usize, v: __m512i| _mm512_store_si512(tile.add(b * STEP + at).cast(), v);
                     if form.half {
-                        put(SCALES[0], s[2 * b]);
-                        put(SCALES[1], s[2 * b + 1]);
+                        put(b, SCALES[0], s[2 * b]);
+                        put(b, SCALES[1], s[2 * b + 1]);
                     } else {
-                        put(SCALES[0], s[b]);
-                        put(MINIMA[0], s[8 + b]);
+                        put(b, SCALES[0], s[b]);
+                        put(b, MINIMA[0], s[8 + b]);
                     }
                 }
                 if form.half && form.min {
-                    let m = transposed(stage.cast::<u8>().add(offset_of!(Group, m)), size_of::<Group>());
+                    let m = transposed(from.add(offset_of!(Group, m)), stride);
                     for b in 0..blocks {
-                        _mm512_store_si512(tile.add(b * STEP + MINIMA[0]).cast(), m[2 * b]);
-                        _mm512_store_si512(tile.add(b * STEP + MINIMA[1]).cast(), m[2 * b + 1]);
+                        put(b, MINIMA[0], m[2 * b]);
+                        put(b, MINIMA[1], m[2 * b + 1]);
                     }
                 }
             }
@@ -157,8 +189,7 @@ pub(in super::super) unsafe fn transposed(p: *const u8, stride: usize) -> [__m51
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
 unsafe fn columns<const HALF: bool, const MIN: bool, const C: usize>(
     job: &Job,
-    r: usize,
-    live: usize,
+    tile: &Tile,
     t: usize,
     k0: usize,
     len: usize,
@@ -169,7 +200,8 @@ unsafe fn columns<const HALF: bool, const MIN: bool, const C: usize>(
         let mut x =
             Columns { first: job.x.add(t * job.x_stride + k0 / GROUP * GROUP_BYTES), stride: job.x_stride };
         let mut acc = [[_mm512_setzero_ps(); 2]; C];
-        let mut tile = job.scratch.cast_const();
+        let (row, live) = (tile.row, tile.live);
+        let mut tile = tile.data.cast_const();
         let mut left = len / BLOCK;
         while left > 0 {
             let blocks = left.min(GROUP / BLOCK);
@@ -216,7 +248,7 @@ unsafe fn columns<const HALF: bool, const MIN: bool, const C: usize>(
         let masks = [((1u32 << live.min(16)) - 1) as u16, ((1u32 << live.saturating_sub(16)) - 1) as u16];
         for c in 0..C {
             for h in 0..2 {
-                let to = job.dst.wrapping_add((t + c) * job.dst_stride + r + h * 16);
+                let to = job.dst.wrapping_add((t + c) * job.dst_stride + row + h * 16);
                 let mut v = acc[c][h];
                 if k0 > 0 {
                     v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(masks[h], to));
