@@ -1,6 +1,5 @@
 //! Types whose weights are looked up or computed eight at a time: IQ1, IQ2, IQ3 and the ternary
-//! ones. One portable unpacking for all instruction sets. Where it looks points up it is kept out
-//! of functions with wide vectors: compilers would make gathers of the loads there, which are slower.
+//! ones. One portable unpacking for all instruction sets; it is compiled anew for each.
 
 use bytemuck::Pod;
 
@@ -81,7 +80,7 @@ fn f16(bits: u16) -> f32 {
 
 impl Lattice for BlockIQ1_S {
     const TY: GgmlType = GgmlType::IQ1_S;
-    #[inline(never)]
+    #[inline(always)]
     fn unpack(&self, out: &mut Unpacked) {
         let d = f16(self.d) / 8.0;
         for j in 0..8 {
@@ -97,7 +96,7 @@ impl Lattice for BlockIQ1_S {
 
 impl Lattice for BlockIQ1_M {
     const TY: GgmlType = GgmlType::IQ1_M;
-    #[inline(never)]
+    #[inline(always)]
     fn unpack(&self, out: &mut Unpacked) {
         let d = f16(self.d()) / 8.0;
         for j in 0..16 {
@@ -122,7 +121,7 @@ fn scales_of_4(d: f32, scales: &[u8; 8], out: &mut Unpacked) {
 
 impl Lattice for BlockIQ2_XXS {
     const TY: GgmlType = GgmlType::IQ2_XXS;
-    #[inline(never)]
+    #[inline(always)]
     fn unpack(&self, out: &mut Unpacked) {
         let d = f16(self.d) / 8.0;
         for j in 0..8 {
@@ -139,7 +138,7 @@ impl Lattice for BlockIQ2_XXS {
 
 impl Lattice for BlockIQ2_XS {
     const TY: GgmlType = GgmlType::IQ2_XS;
-    #[inline(never)]
+    #[inline(always)]
     fn unpack(&self, out: &mut Unpacked) {
         scales_of_4(f16(self.d) / 8.0, &self.scales, out);
         for (q, to) in self.qs.iter().zip(&mut out.q) {
@@ -150,7 +149,7 @@ impl Lattice for BlockIQ2_XS {
 
 impl Lattice for BlockIQ2_S {
     const TY: GgmlType = GgmlType::IQ2_S;
-    #[inline(never)]
+    #[inline(always)]
     fn unpack(&self, out: &mut Unpacked) {
         scales_of_4(f16(self.d) / 8.0, &self.scales, out);
         for i in 0..32 {
@@ -162,7 +161,7 @@ impl Lattice for BlockIQ2_S {
 
 impl Lattice for BlockIQ3_XXS {
     const TY: GgmlType = GgmlType::IQ3_XXS;
-    #[inline(never)]
+    #[inline(always)]
     fn unpack(&self, out: &mut Unpacked) {
         let d = f16(self.d) / 4.0;
         for j in 0..8 {
@@ -179,7 +178,7 @@ impl Lattice for BlockIQ3_XXS {
 
 impl Lattice for BlockIQ3_S {
     const TY: GgmlType = GgmlType::IQ3_S;
-    #[inline(never)]
+    #[inline(always)]
     fn unpack(&self, out: &mut Unpacked) {
         let d = f16(self.d);
         for j in 0..8 {
