@@ -209,6 +209,7 @@ fn weights(ty: GgmlType, bytes: usize) -> Vec<u8> {
             match ty {
                 GgmlType::F32 if i % 4 == 3 => 0x3e,
                 GgmlType::BF16 if i % 2 == 1 => 0x3e,
+                GgmlType::MXFP4 if i % 17 == 0 => 0x7a,
                 // No f16 field can be infinite or NaN, whichever bytes it is made of.
                 _ => (state >> 24) as u8 & 0x5b,
             }

@@ -7,9 +7,9 @@
 //! Each result sees the same operations in the same order whatever R and C are.
 
 use super::super::Isa;
-use super::{Job, f16};
 #[cfg(target_arch = "x86_64")]
 use super::{FLOAT_TILE_FROM, float_tile};
+use super::{Job, f16};
 use crate::quant::GgmlType;
 
 /// Values of k between two sums over lanes; bounds the scratch.

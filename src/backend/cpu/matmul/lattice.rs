@@ -40,7 +40,7 @@ static SIGNS: [u64; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
     while i < 256 * 8 {
-        if i / 8 >> (i % 8) & 1 == 1 {
+        if (i / 8) >> (i % 8) & 1 == 1 {
             table[i / 8] |= 0xff << (i % 8 * 8);
         }
         i += 1;
@@ -203,7 +203,7 @@ impl Lattice for BlockTQ1_0 {
         let q: &mut [u8] = bytemuck::cast_slice_mut(&mut out.q);
         // A byte is five digits to base three as a fraction of 256: times a power of three, the
         // next digit is what exceeds it.
-        let digit = |byte: u8, power: u8| (byte.wrapping_mul(power) as u16 * 3 >> 8) as u8;
+        let digit = |byte: u8, power: u8| ((byte.wrapping_mul(power) as u16 * 3) >> 8) as u8;
         for (n, power) in [1, 3, 9, 27, 81].into_iter().enumerate() {
             for i in 0..32 {
                 q[32 * n + i] = digit(self.qs[i], power);

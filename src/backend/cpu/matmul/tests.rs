@@ -334,7 +334,13 @@ fn bits_do_not_depend_on_rows_or_other_columns() {
                 let again = bits(case.run(isa, &[0..70]));
                 assert!(whole == again, "{} {isa:?} n {n}", ty.name());
                 // The last column alone with as many others as keep the way the same.
-                let fewer = if n >= 64 { 64 } else if n >= TILE_FROM { TILE_FROM } else { 1 };
+                let fewer = if n >= 64 {
+                    64
+                } else if n >= TILE_FROM {
+                    TILE_FROM
+                } else {
+                    1
+                };
                 let x = case.x[k * (n - fewer)..].to_vec();
                 let last = bits(Case { x, n: fewer, ..case }.run(isa, &[0..70]));
                 assert!(whole[73 * (n - 1)..] == last[73 * (fewer - 1)..], "{} {isa:?} n {n}", ty.name());

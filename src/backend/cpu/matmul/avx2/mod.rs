@@ -50,10 +50,10 @@ trait Quant {
 /// 8-bit weights, whose quants are signed.
 const fn chunk(form: Form) -> usize {
     match form.max {
-        ..16 if !form.half => 8,
-        ..32 => 4,
-        ..64 => 2,
-        ..128 => 1,
+        0..=15 if !form.half => 8,
+        0..=31 => 4,
+        32..=63 => 2,
+        64..=127 => 1,
         _ => 0,
     }
 }

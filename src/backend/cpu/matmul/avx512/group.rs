@@ -268,7 +268,7 @@ impl Quant for Iq4Xs {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
 unsafe fn twos(p: *const u8, u: usize) -> __m512i {
-    let (a, b) = if u % 2 == 0 { (0, 2) } else { (4, 6) };
+    let (a, b) = if u.is_multiple_of(2) { (0, 2) } else { (4, 6) };
     // SAFETY: 64 bytes at p.
     let x = _mm512_broadcast_i64x4(unsafe { _mm256_loadu_si256(p.add(u / 2 * 32).cast()) });
     let x = _mm512_srlv_epi64(x, _mm512_set_epi64(b, b, b, b, a, a, a, a));

@@ -127,7 +127,8 @@ unsafe fn pack(kernel: &Kernel, job: &Job, tile: &Tile, w: *const u8, len: usize
                         _mm512_store_si512(to.cast(), _mm512_add_epi8(v, to_128));
                     }
                 }
-                let put = |b: usize, at: usize, v: __m512i| _mm512_store_si512(to.add(b * STEP + at).cast(), v);
+                let put =
+                    |b: usize, at: usize, v: __m512i| _mm512_store_si512(to.add(b * STEP + at).cast(), v);
                 let s = transposed(from.add(offset_of!(Group, s)), stride);
                 for b in 0..blocks {
                     if form.half {
