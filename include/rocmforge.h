@@ -251,6 +251,153 @@ typedef enum rf_vocab_type {
 } rf_vocab_type;
 
 /**
+ * How the weights of a model's file are stored, with the numbers and names of llama.cpp. Most name a
+ * mixture of types: S, M and L are small, medium and large ones.
+ */
+typedef enum rf_file_type {
+    /**
+     * 32-bit floating point.
+     */
+    RF_FILE_TYPE_F32 = 0,
+    /**
+     * 16-bit floating point (IEEE).
+     */
+    RF_FILE_TYPE_F16 = 1,
+    /**
+     * 4.5 bits a weight, simple and fast.
+     */
+    RF_FILE_TYPE_Q4_0 = 2,
+    /**
+     * 5 bits a weight, simple.
+     */
+    RF_FILE_TYPE_Q4_1 = 3,
+    /**
+     * 8.5 bits a weight, next to no loss.
+     */
+    RF_FILE_TYPE_Q8_0 = 7,
+    /**
+     * 5.5 bits a weight, simple.
+     */
+    RF_FILE_TYPE_Q5_0 = 8,
+    /**
+     * 6 bits a weight, simple.
+     */
+    RF_FILE_TYPE_Q5_1 = 9,
+    /**
+     * 2.6 bits a weight and more for some.
+     */
+    RF_FILE_TYPE_Q2_K = 10,
+    /**
+     * 3.4 bits a weight.
+     */
+    RF_FILE_TYPE_Q3_K_S = 11,
+    /**
+     * 3.4 bits a weight and more for some.
+     */
+    RF_FILE_TYPE_Q3_K_M = 12,
+    /**
+     * 3.4 bits a weight and more for many.
+     */
+    RF_FILE_TYPE_Q3_K_L = 13,
+    /**
+     * 4.5 bits a weight.
+     */
+    RF_FILE_TYPE_Q4_K_S = 14,
+    /**
+     * 4.5 bits a weight and more for some: what most models are best stored in.
+     */
+    RF_FILE_TYPE_Q4_K_M = 15,
+    /**
+     * 5.5 bits a weight.
+     */
+    RF_FILE_TYPE_Q5_K_S = 16,
+    /**
+     * 5.5 bits a weight and more for some.
+     */
+    RF_FILE_TYPE_Q5_K_M = 17,
+    /**
+     * 6.6 bits a weight.
+     */
+    RF_FILE_TYPE_Q6_K = 18,
+    /**
+     * 2.1 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_IQ2_XXS = 19,
+    /**
+     * 2.3 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_IQ2_XS = 20,
+    /**
+     * 2.6 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_Q2_K_S = 21,
+    /**
+     * 3.3 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_IQ3_XS = 22,
+    /**
+     * 3.1 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_IQ3_XXS = 23,
+    /**
+     * 1.6 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_IQ1_S = 24,
+    /**
+     * 4.5 bits a weight, levels spaced as weights are.
+     */
+    RF_FILE_TYPE_IQ4_NL = 25,
+    /**
+     * 3.4 bits a weight on a grid.
+     */
+    RF_FILE_TYPE_IQ3_S = 26,
+    /**
+     * 3.7 bits a weight on a grid.
+     */
+    RF_FILE_TYPE_IQ3_M = 27,
+    /**
+     * 2.5 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_IQ2_S = 28,
+    /**
+     * 2.7 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_IQ2_M = 29,
+    /**
+     * 4.25 bits a weight, levels spaced as weights are.
+     */
+    RF_FILE_TYPE_IQ4_XS = 30,
+    /**
+     * 1.75 bits a weight; needs importance data.
+     */
+    RF_FILE_TYPE_IQ1_M = 31,
+    /**
+     * 16-bit floating point (bfloat16).
+     */
+    RF_FILE_TYPE_BF16 = 32,
+    /**
+     * 1.7 bits a weight, for models trained to have ternary weights.
+     */
+    RF_FILE_TYPE_TQ1_0 = 36,
+    /**
+     * 2.1 bits a weight, for models trained to have ternary weights.
+     */
+    RF_FILE_TYPE_TQ2_0 = 37,
+    /**
+     * Experts in 4-bit floating point of the OCP MX specification, the rest in 8.5 bits.
+     */
+    RF_FILE_TYPE_MXFP4_MOE = 38,
+    /**
+     * 1.1 bits a weight, for models trained to have binary weights.
+     */
+    RF_FILE_TYPE_Q1_0 = 40,
+    /**
+     * 2.25 bits a weight, for models trained to have four levels.
+     */
+    RF_FILE_TYPE_Q2_0 = 41,
+} rf_file_type;
+
+/**
  * How much a log line matters.
  */
 typedef enum rf_log_level {
@@ -332,9 +479,29 @@ typedef enum rf_type {
      */
     RF_TYPE_Q4_0 = 2,
     /**
+     * Blocks of 32 at 5 bits each, with an offset.
+     */
+    RF_TYPE_Q4_1 = 3,
+    /**
+     * Blocks of 32 at 5.5 bits each.
+     */
+    RF_TYPE_Q5_0 = 6,
+    /**
+     * Blocks of 32 at 6 bits each, with an offset.
+     */
+    RF_TYPE_Q5_1 = 7,
+    /**
      * Blocks of 32 at 8.5 bits each.
      */
     RF_TYPE_Q8_0 = 8,
+    /**
+     * Superblocks of 256 at 2.625 bits each.
+     */
+    RF_TYPE_Q2_K = 10,
+    /**
+     * Superblocks of 256 at 3.4375 bits each.
+     */
+    RF_TYPE_Q3_K = 11,
     /**
      * Superblocks of 256 at 4.5 bits each.
      */
@@ -348,9 +515,69 @@ typedef enum rf_type {
      */
     RF_TYPE_Q6_K = 14,
     /**
+     * Superblocks of 256 at 2.0625 bits each, points of a grid.
+     */
+    RF_TYPE_IQ2_XXS = 16,
+    /**
+     * Superblocks of 256 at 2.3125 bits each, points of a grid.
+     */
+    RF_TYPE_IQ2_XS = 17,
+    /**
+     * Superblocks of 256 at 3.0625 bits each, points of a grid.
+     */
+    RF_TYPE_IQ3_XXS = 18,
+    /**
+     * Superblocks of 256 at 1.5625 bits each, points of a grid.
+     */
+    RF_TYPE_IQ1_S = 19,
+    /**
+     * Blocks of 32 at 4.5 bits each, levels spaced as weights are.
+     */
+    RF_TYPE_IQ4_NL = 20,
+    /**
+     * Superblocks of 256 at 3.4375 bits each, points of a grid.
+     */
+    RF_TYPE_IQ3_S = 21,
+    /**
+     * Superblocks of 256 at 2.5625 bits each, points of a grid.
+     */
+    RF_TYPE_IQ2_S = 22,
+    /**
+     * Superblocks of 256 at 4.25 bits each, levels spaced as weights are.
+     */
+    RF_TYPE_IQ4_XS = 23,
+    /**
+     * Superblocks of 256 at 1.75 bits each, points of a grid.
+     */
+    RF_TYPE_IQ1_M = 29,
+    /**
      * 16-bit floating point (bfloat16).
      */
     RF_TYPE_BF16 = 30,
+    /**
+     * Superblocks of 256 at 1.6875 bits each, ternary.
+     */
+    RF_TYPE_TQ1_0 = 34,
+    /**
+     * Superblocks of 256 at 2.0625 bits each, ternary.
+     */
+    RF_TYPE_TQ2_0 = 35,
+    /**
+     * Blocks of 32 at 4.25 bits each, MXFP4 of the OCP MX specification.
+     */
+    RF_TYPE_MXFP4 = 39,
+    /**
+     * Blocks of 64 at 4.5 bits each, 4-bit floating point with 8-bit floating-point scales.
+     */
+    RF_TYPE_NVFP4 = 40,
+    /**
+     * Blocks of 128 at 1.125 bits each, binary.
+     */
+    RF_TYPE_Q1_0 = 41,
+    /**
+     * Blocks of 64 at 2.25 bits each.
+     */
+    RF_TYPE_Q2_0 = 42,
 } rf_type;
 
 /**
@@ -449,6 +676,70 @@ typedef struct rf_model_params {
 } rf_model_params;
 
 /**
+ * How to quantise a model. Filled in by rf_quantize_params_init(), then changed by the caller.
+ */
+typedef struct rf_quantize_params {
+    /**
+     * sizeof(rf_quantize_params).
+     */
+    size_t struct_size;
+    /**
+     * An rf_file_type: the mixture of types. Default RF_FILE_TYPE_Q8_0.
+     */
+    int32_t file_type;
+    /**
+     * One of ggml's type numbers (rf_type) for output.weight whatever the mixture says; -1, the
+     * default, for none.
+     */
+    int32_t output_tensor_type;
+    /**
+     * The same for token_embd.weight.
+     */
+    int32_t token_embedding_type;
+    /**
+     * Threads; 0, the default: all processors.
+     */
+    int32_t n_threads;
+    /**
+     * Give every tensor the mixture's main type. Default false.
+     */
+    bool pure;
+    /**
+     * Take tensors that are quantised already, which loses more than quantising the original. Default
+     * false.
+     */
+    bool allow_requantize;
+    /**
+     * Leave output.weight as it is. Default false.
+     */
+    bool leave_output_tensor;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[5];
+    /**
+     * A file of importance data made by llama.cpp's imatrix, GGUF or .dat; or NULL.
+     */
+    const char *imatrix_path;
+    /**
+     * Told how far the work is, and can cancel it; or NULL.
+     */
+    rf_progress_callback progress_callback;
+    /**
+     * For progress_callback.
+     */
+    void *progress_user_data;
+    /**
+     * Takes a log line for each tensor; or NULL.
+     */
+    rf_log_callback log_callback;
+    /**
+     * For log_callback.
+     */
+    void *log_user_data;
+} rf_quantize_params;
+
+/**
  * What a tensor is like. The caller sets struct_size before the call.
  */
 typedef struct rf_tensor_info {
@@ -543,11 +834,12 @@ typedef struct rf_context_params {
      */
     int32_t n_threads_batch;
     /**
-     * Type of the cached keys: RF_TYPE_F16 (the default) or RF_TYPE_F32.
+     * Type of the cached keys: RF_TYPE_F16 (the default), RF_TYPE_F32, RF_TYPE_BF16 or
+     * RF_TYPE_Q8_0, which needs heads of a multiple of 32 elements.
      */
     int32_t type_k;
     /**
-     * Type of the cached values: RF_TYPE_F16 (the default) or RF_TYPE_F32.
+     * Type of the cached values, likewise.
      */
     int32_t type_v;
     /**
@@ -920,6 +1212,31 @@ enum rf_status rf_model_last_error(const struct rf_model *model,
                                    char *buf,
                                    size_t size,
                                    size_t *len);
+
+/**
+ * Fills in the defaults.
+ *
+ * @param params      The parameters.
+ * @param struct_size sizeof(rf_quantize_params).
+ */
+enum rf_status rf_quantize_params_init(struct rf_quantize_params *params, size_t struct_size);
+
+/**
+ * Quantises the model in one file to another, bit for bit as llama.cpp does. Only a few rows are in
+ * memory at a time. The output is written beside its place under its name with ".part" added, and
+ * renamed at the end: a call that fails leaves the old file alone, and input may be output.
+ *
+ * @param input  The model, a GGUF file of any architecture; of a split model the first.
+ * @param output The file to write.
+ * @param params How to quantise it; NULL for the defaults.
+ * @return RF_STATUS_IO, RF_STATUS_FORMAT (input, imatrix, weights that are not finite),
+ *         RF_STATUS_INVALID_ARGUMENT (unknown type, weights that are quantised already, importance
+ *         data of another model), RF_STATUS_UNSUPPORTED (importance data is missing),
+ *         RF_STATUS_ABORTED (progress callback).
+ */
+enum rf_status rf_model_quantize(const char *input,
+                                 const char *output,
+                                 const struct rf_quantize_params *params);
 
 /**
  * The number of metadata keys of a model.
@@ -1866,6 +2183,34 @@ enum rf_status rf_memory_seq_add(struct rf_context *context,
                                  rf_pos delta);
 
 /**
+ * Divides the positions of tokens of a sequence, rounding down, so that several tokens share one. The
+ * keys are rotated at the next rf_decode().
+ *
+ * @param context The context.
+ * @param seq_id  The sequence.
+ * @param p0      The first position to divide; negative for 0.
+ * @param p1      The position after the last; negative for all.
+ * @param d       By what; at least 1.
+ * @return RF_STATUS_INVALID_ARGUMENT if there is no such sequence, d is below 1, or another sequence
+ *         shares a token.
+ */
+enum rf_status rf_memory_seq_div(struct rf_context *context,
+                                 rf_seq_id seq_id,
+                                 rf_pos p0,
+                                 rf_pos p1,
+                                 int32_t d);
+
+/**
+ * Whether tokens can move to other positions: rf_memory_seq_add() and rf_memory_seq_div(). They can in
+ * every model that this version computes.
+ *
+ * @param context   The context.
+ * @param can_shift Receives the answer.
+ */
+enum rf_status rf_memory_can_shift(const struct rf_context *context,
+                                   bool *can_shift);
+
+/**
  * The lowest position of a sequence in the KV cache.
  *
  * @param context The context.
@@ -1894,6 +2239,155 @@ enum rf_status rf_memory_seq_pos_max(const struct rf_context *context,
  * @param n       Receives the number.
  */
 enum rf_status rf_memory_n_used(const struct rf_context *context, int32_t *n);
+
+/**
+ * The size of a context's state: what rf_state_get_data() writes.
+ *
+ * @param context The context.
+ * @param size    Receives the bytes.
+ */
+enum rf_status rf_state_get_size(const struct rf_context *context, size_t *size);
+
+/**
+ * Writes the state of a context: all sequences in the KV cache, and the logits of the last
+ * rf_decode(). Samplers and parameters are not part of it. Keys that wait to be moved (see
+ * rf_memory_seq_add()) are moved first.
+ *
+ * @param context The context.
+ * @param data    Buffer for the state, or NULL to ask for its size.
+ * @param size    Bytes of the buffer.
+ * @param len     Receives the size of the state; may be NULL if data is not.
+ * @return RF_STATUS_BUFFER_TOO_SMALL if the buffer does not take it all; nothing is written then.
+ */
+enum rf_status rf_state_get_data(struct rf_context *context,
+                                 uint8_t *data,
+                                 size_t size,
+                                 size_t *len);
+
+/**
+ * Restores a state that rf_state_get_data() wrote. The context may have another size than the one that it
+ * was saved from. After a failure the context is as it was before.
+ *
+ * @param context The context.
+ * @param data    The state.
+ * @param size    Its bytes.
+ * @return RF_STATUS_FORMAT for what is no state, or one that is damaged or cut short;
+ *         RF_STATUS_UNSUPPORTED for one of a newer library; RF_STATUS_INVALID_ARGUMENT for one of another
+ *         model, of other types of the KV cache, of more sequences than the context has, or of a
+ *         single sequence; RF_STATUS_KV_FULL if its tokens do not fit.
+ */
+enum rf_status rf_state_set_data(struct rf_context *context,
+                                 const uint8_t *data,
+                                 size_t size);
+
+/**
+ * Writes the state of a context, and the tokens of a session, to a file. A file of this name is
+ * replaced once the new one is whole.
+ *
+ * @param context  The context.
+ * @param path     The file.
+ * @param tokens   Tokens that rf_state_load_file() gives back: usually all that are in the context.
+ * @param n_tokens How many.
+ * @return RF_STATUS_IO.
+ */
+enum rf_status rf_state_save_file(struct rf_context *context,
+                                  const char *path,
+                                  const rf_token *tokens,
+                                  size_t n_tokens);
+
+/**
+ * Restores a state that rf_state_save_file() wrote. After a failure the context is as it was before.
+ *
+ * @param context    The context.
+ * @param path       The file.
+ * @param tokens     Receives the tokens of the session; NULL if they are not wanted.
+ * @param n_max      How many there is room for.
+ * @param n_tokens   Receives how many there are; may be NULL.
+ * @return As rf_state_set_data(), RF_STATUS_IO, and RF_STATUS_BUFFER_TOO_SMALL if there is too little
+ *         room for the tokens.
+ */
+enum rf_status rf_state_load_file(struct rf_context *context,
+                                  const char *path,
+                                  rf_token *tokens,
+                                  size_t n_max,
+                                  size_t *n_tokens);
+
+/**
+ * The size of the state of one sequence: what rf_state_seq_get_data() writes.
+ *
+ * @param context The context.
+ * @param seq_id  The sequence.
+ * @param size    Receives the bytes.
+ */
+enum rf_status rf_state_seq_get_size(const struct rf_context *context,
+                                     rf_seq_id seq_id,
+                                     size_t *size);
+
+/**
+ * Writes the state of one sequence: its tokens in the KV cache.
+ *
+ * @param context The context.
+ * @param seq_id  The sequence.
+ * @param data    Buffer for the state, or NULL to ask for its size.
+ * @param size    Bytes of the buffer.
+ * @param len     Receives the size of the state; may be NULL if data is not.
+ * @return RF_STATUS_BUFFER_TOO_SMALL if the buffer does not take it all; nothing is written then.
+ */
+enum rf_status rf_state_seq_get_data(struct rf_context *context,
+                                     rf_seq_id seq_id,
+                                     uint8_t *data,
+                                     size_t size,
+                                     size_t *len);
+
+/**
+ * Restores a state that rf_state_seq_get_data() wrote, in place of the tokens of a sequence, which need not be
+ * the one that was saved. Other sequences stay. After a failure the context is as it was before.
+ *
+ * @param context     The context.
+ * @param dest_seq_id The sequence that is replaced.
+ * @param data        The state.
+ * @param size        Its bytes.
+ * @return As rf_state_set_data().
+ */
+enum rf_status rf_state_seq_set_data(struct rf_context *context,
+                                     rf_seq_id dest_seq_id,
+                                     const uint8_t *data,
+                                     size_t size);
+
+/**
+ * Writes the state of one sequence, and its tokens, to a file. A file of this name is replaced once
+ * the new one is whole.
+ *
+ * @param context  The context.
+ * @param path     The file.
+ * @param seq_id   The sequence.
+ * @param tokens   Tokens that rf_state_seq_load_file() gives back.
+ * @param n_tokens How many.
+ * @return RF_STATUS_IO.
+ */
+enum rf_status rf_state_seq_save_file(struct rf_context *context,
+                                      const char *path,
+                                      rf_seq_id seq_id,
+                                      const rf_token *tokens,
+                                      size_t n_tokens);
+
+/**
+ * Restores a state that rf_state_seq_save_file() wrote, as rf_state_seq_set_data() does.
+ *
+ * @param context     The context.
+ * @param path        The file.
+ * @param dest_seq_id The sequence that is replaced.
+ * @param tokens      Receives the tokens; NULL if they are not wanted.
+ * @param n_max       How many there is room for.
+ * @param n_tokens    Receives how many there are; may be NULL.
+ * @return As rf_state_load_file().
+ */
+enum rf_status rf_state_seq_load_file(struct rf_context *context,
+                                      const char *path,
+                                      rf_seq_id dest_seq_id,
+                                      rf_token *tokens,
+                                      size_t n_max,
+                                      size_t *n_tokens);
 
 /**
  * What a context has done, and how long it took.

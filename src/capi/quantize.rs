@@ -179,9 +179,9 @@ pub unsafe extern "C" fn rf_quantize_params_init(
 /// @param input  The model, a GGUF file of any architecture; of a split model the first.
 /// @param output The file to write.
 /// @param params How to quantise it; NULL for the defaults.
-/// @return RF_STATUS_IO; RF_STATUS_FORMAT (input, imatrix, weights that are not finite);
+/// @return RF_STATUS_IO, RF_STATUS_FORMAT (input, imatrix, weights that are not finite),
 ///         RF_STATUS_INVALID_ARGUMENT (unknown type, weights that are quantised already, importance
-///         data of another model); RF_STATUS_UNSUPPORTED (importance data is missing);
+///         data of another model), RF_STATUS_UNSUPPORTED (importance data is missing),
 ///         RF_STATUS_ABORTED (progress callback).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_model_quantize(
