@@ -37,7 +37,7 @@ seeds)
     cargo run --bin seeds
     ;;
 fuzz)
-    [ $# != 0 ] || set -- gguf tokenizer chat capi
+    [ $# != 0 ] || set -- gguf tokenizer chat state capi
     cargo build --bins
     for target; do
         mkdir -p "target/fuzz/$target" "fuzz/artifacts/$target"

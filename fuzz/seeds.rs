@@ -1,8 +1,11 @@
 //! Writes the inputs that the targets start from: `fuzz/corpus/TARGET/seed-NAME`.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use rocmforge::gguf::File;
 use rocmforge::quant::GgmlType;
+use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
 
 #[path = "../tests/hostile/file.rs"]
 #[allow(dead_code)]
@@ -47,6 +50,25 @@ fn main() -> std::io::Result<()> {
         strings(&["<unk>", "<s>", "</s>", "a", "b", "ab", "\u{2581}a"]),
     );
     write("gguf", "vocabulary", words.bytes())?;
+
+    // Two tokens of the model that the target restores to, as one sequence and as a whole context.
+    let file = File::from_bytes(model("llama").bytes()).expect("a file");
+    let model = Arc::new(Model::from_gguf(Arc::new(file), ModelParams::default()).expect("a model"));
+    let params = ContextParams { n_ctx: 64, n_threads: 1, n_threads_batch: 1, ..Default::default() };
+    let mut context = Context::new(model, params).expect("a context");
+    let mut batch = Batch::new(2, 1).expect("a batch");
+    for pos in 0..2 {
+        batch.add(70 + pos, pos, &[0], pos == 1).expect("room for two tokens");
+    }
+    context.decode(&batch).expect("a decode");
+    let mut whole = vec![0; context.state_size().expect("a size")];
+    context.state_get(&mut whole).expect("a state");
+    let mut one = vec![0; context.state_seq_size(0).expect("a size")];
+    context.state_seq_get(0, &mut one).expect("a state");
+    // The target reads them without their sums.
+    for (name, state) in [("whole", whole), ("sequence", one)] {
+        write("state", name, state[..state.len() - 4].to_vec())?;
+    }
 
     let templates = [
         (

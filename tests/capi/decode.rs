@@ -223,6 +223,8 @@ fn a_decode_can_be_aborted() {
     let model = load();
     let mut countdown = 2;
     let c = context_with(model, |p| {
+        // Alone, the calling thread is there to be asked at every step.
+        p.n_threads_batch = 1;
         p.abort_callback = Some(abort);
         p.abort_user_data = (&raw mut countdown).cast();
     });
@@ -253,7 +255,7 @@ fn overlapping_use_is_refused() {
         false.into()
     }
     let model = load();
-    let c = context_with(model, |_| {});
+    let c = context_with(model, |p| (p.n_threads, p.n_threads_batch) = (1, 1));
     let mut seen = Seen { context: c, statuses: Vec::new() };
     let b = batch(&[1, 2, 3], 0, 0);
     unsafe {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use rocmforge::gguf::{File, Sink, Writer};
-use rocmforge::quant::{GgmlType, dequantize, quantize};
+use rocmforge::quant::{GgmlType, dequantize, quantize, quantize_weighted};
 use rocmforge::{Error, Result};
 
 use crate::rng::Rng;
@@ -156,7 +156,11 @@ fn draw(sink: &mut Sink<'_>, ty: GgmlType, n: usize, fill: &Fill, mut rng: Rng) 
         Fill::Normal { mean, sd } => (0..n.min(POOL)).map(|_| mean + sd * rng.normal()).collect(),
     };
     let mut pool = vec![0; ty.row_bytes(numbers.len())?];
-    quantize(ty, &numbers, &mut pool)?;
+    if ty.needs_importance() {
+        quantize_weighted(ty, &numbers, &vec![1.0; numbers.len()], &mut pool)?;
+    } else {
+        quantize(ty, &numbers, &mut pool)?;
+    }
     let mut left = ty.row_bytes(n)?;
     let mut start = 0;
     while left > 0 {
@@ -196,7 +200,9 @@ mod tests {
         for &recipe in Recipe::ALL {
             let (_, wide) = model("tiny-llama3", recipe);
             let ty = wide.tensor("blk.0.attn_q.weight").unwrap().ty;
-            assert_eq!(ty.name().to_uppercase(), recipe.name().trim_end_matches("_M"));
+            let name = recipe.name();
+            let main = if recipe == Recipe::Q4KM { "Q4_K" } else { &name };
+            assert_eq!(ty.name().to_uppercase(), main);
         }
         let (_, narrow) = model("tiny-llama", Recipe::Plain(GgmlType::Q5_K));
         assert_eq!(narrow.tensor("blk.0.ffn_down.weight").unwrap().ty, GgmlType::Q8_0);
