@@ -253,8 +253,8 @@ fn run(args: &Args) -> Result<(), String> {
                 share(used, bandwidth)
             );
         }
-        let (load, resident): (fn(&Sample) -> f64, fn(&Sample) -> f64) =
-            (|s| 1e3 * s.load, |s| s.resident / 1e6);
+        let load = |s: &Sample| 1e3 * s.load;
+        let resident = |s: &Sample| s.resident / 1e6;
         println!(
             "| {name} | load | {:.0} ms | {:.0} ms | {:.2} | - | - |",
             ours(load),
