@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fetch the reference peer: llama.cpp's libllama 0.5.0 as prebuilt CPU libraries, and the
-# vocabulary files of its own tokenizer tests.
+# vocabulary files of its own tokenizer tests, and a few of its sources to read.
 #
 #   tools/peer/fetch.sh [DIR]        (default: target/peer)
 #
@@ -8,6 +8,8 @@
 #   lib/      libllama, libggml and one libggml-cpu-<variant>.so a processor family
 #   llama.cpp/models/
 #             ggml-vocab-*.gguf, most with test strings (.inp) and their token ids (.out)
+#   llama.cpp/src/, llama.cpp/ggml/src/
+#             the names of the pre-tokenizers, and source code as text to tokenize
 # Both archives are checked against the SHA-256 sums below. A folder appears under its final
 # name only when complete, and one that is there is left alone: a second run does nothing.
 set -eu
@@ -31,7 +33,7 @@ verify() { # FILE SHA256
 [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || die "the peer is prebuilt for Linux on x86_64 only"
 root=$(cd "$(dirname "$0")/../.." && pwd)
 dir=${1:-$root/target/peer}
-[ -d "$dir/lib" ] && [ -d "$dir/llama.cpp" ] && exit 0
+[ -d "$dir/lib" ] && [ -e "$dir/llama.cpp/src/llama-vocab.cpp" ] && exit 0
 
 need tar
 need sha256sum
@@ -57,13 +59,16 @@ if [ ! -d "$dir/lib" ]; then
     install lib
 fi
 
-if [ ! -d "$dir/llama.cpp" ]; then
+if [ ! -e "$dir/llama.cpp/src/llama-vocab.cpp" ]; then
     need python3
     python3 -m pip --version >/dev/null 2>&1 || die "pip is missing; install it with: tools/setup.sh test"
     python3 -m pip download --quiet --no-deps --no-binary llama-cpp-python "$sources" >pip.log 2>&1 ||
         die "pip download $sources: $(cat pip.log)"
     verify llama_cpp_python-*.tar.gz "$sources_sha256"
-    tar xzf llama_cpp_python-*.tar.gz --strip-components=2 --wildcards '*/vendor/llama.cpp/models/ggml-vocab-*'
+    tar xzf llama_cpp_python-*.tar.gz --strip-components=2 --wildcards '*/vendor/llama.cpp/models/ggml-vocab-*' \
+        '*/vendor/llama.cpp/src/llama-vocab.cpp' '*/vendor/llama.cpp/src/unicode.cpp' \
+        '*/vendor/llama.cpp/ggml/src/ggml.c' '*/vendor/llama.cpp/convert_hf_to_gguf.py'
+    rm -rf "$dir/llama.cpp"
     install llama.cpp
 fi
 echo "peer: $dir"
