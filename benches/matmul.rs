@@ -5,7 +5,7 @@
 //! For each type and instruction set that match FILTER, with one thread and with all:
 //! generation (one column, weights far larger than the caches) in GB/s of weights read and as a
 //! share of plain reads; prompts (256 columns) in 10^9 multiplications and additions a second and,
-//! where the processor has VNNI, as a share of its 8-bit dot products. With a list of columns,
+//! where the peak is known, as a share of its 8-bit dot products. With a list of columns,
 //! microseconds of a product with a matrix of 4 MiB instead, on one thread.
 
 use std::hint::black_box;
@@ -18,6 +18,7 @@ use rocmforge::backend::cpu::matmul::{
     ActKind, Acts, ROW_TILE, Weight, act_kind, act_row_bytes, matmul, quantize_act, scratch_bytes,
 };
 use rocmforge::quant::GgmlType;
+use rocmforge_testkit::limits;
 
 const K: usize = 2048;
 /// Weights of a bandwidth measurement: far more than a last-level cache.
@@ -36,10 +37,9 @@ fn main() {
 
     let (mut reads, mut dots) = (Vec::new(), Vec::new());
     if sweep.is_empty() {
-        let pool = vec![1u8; BYTES];
         for &threads in &counts {
-            reads.push(parallel(threads, seconds, BYTES, |range| read(&pool[range])) * 1e-9);
-            dots.push(parallel(threads, seconds, 1 << 24, |range| dot_products(range.len())) * 1e-9);
+            reads.push(limits::read_bandwidth(threads) * 1e-9);
+            dots.push(limits::int8_peak(threads).unwrap_or(f64::NAN) * 1e-9);
         }
         println!("threads {counts:?}; plain reads, GB/s: {reads:.1?}; 8-bit dot products, GOPS: {dots:.0?}");
         println!("k = {K}; generation: n = 1; prompt: n = {COLUMNS}");
@@ -164,41 +164,6 @@ fn parallel(threads: usize, seconds: f64, total: usize, work: impl Fn(Range<usiz
 }
 
 static STOP: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-
-fn read(data: &[u8]) {
-    let mut sums = [0u64; 8];
-    for chunk in data.chunks_exact(64) {
-        let words: &[u64] = bytemuck::cast_slice(chunk);
-        for (s, w) in sums.iter_mut().zip(words) {
-            *s = s.wrapping_add(*w);
-        }
-    }
-    black_box(sums);
-}
-
-/// `count` operations (a multiplication and an addition are two) on registers; instant without VNNI.
-fn dot_products(count: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::*;
-        #[target_feature(enable = "avx512f,avx512vnni")]
-        fn run(rounds: usize) {
-            let mut sums = [_mm512_setzero_si512(); 12];
-            let (a, b) = (black_box(_mm512_set1_epi8(3)), black_box(_mm512_set1_epi8(2)));
-            for _ in 0..rounds {
-                for s in &mut sums {
-                    *s = _mm512_dpbusd_epi32(*s, a, b);
-                }
-                black_box(());
-            }
-            black_box(sums);
-        }
-        if Isa::available().contains(&Isa::Avx512) {
-            // SAFETY: the processor has the instructions.
-            unsafe { run(count / (12 * 128)) }
-        }
-    }
-}
 
 /// Arbitrary quants and sane floats: subnormal and overflowing products would be slow.
 fn weights(ty: GgmlType, bytes: usize) -> Vec<u8> {
