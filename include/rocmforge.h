@@ -1222,7 +1222,7 @@ enum rf_status rf_model_last_error(const struct rf_model *model,
 enum rf_status rf_quantize_params_init(struct rf_quantize_params *params, size_t struct_size);
 
 /**
- * Quantises the model in one file to another, bit for bit as llama.cpp does. Only a few rows are in
+ * Quantises the model in one file to another, by llama.cpp's rules. Only a few rows are in
  * memory at a time. The output is written beside its place under its name with ".part" added, and
  * renamed at the end: a call that fails leaves the old file alone, and input may be output.
  *

@@ -172,7 +172,7 @@ pub unsafe extern "C" fn rf_quantize_params_init(
     ffi::call("rf_quantize_params_init", || unsafe { init_struct(params, struct_size) })
 }
 
-/// Quantises the model in one file to another, bit for bit as llama.cpp does. Only a few rows are in
+/// Quantises the model in one file to another, by llama.cpp's rules. Only a few rows are in
 /// memory at a time. The output is written beside its place under its name with ".part" added, and
 /// renamed at the end: a call that fails leaves the old file alone, and input may be output.
 ///
