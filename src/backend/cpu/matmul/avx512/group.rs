@@ -40,13 +40,20 @@ impl Blocks {
         self.p.wrapping_add(i.min(self.last) * self.bytes + at)
     }
 
-    /// The 16 bits at byte `at` of all blocks.
+    /// The 16 bits at byte `at` of all blocks, twice over.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    unsafe fn halves(self, at: usize) -> __m128i {
-        // SAFETY: blocks up to the last are readable.
-        let d = |i: usize| unsafe { self.at(i, at).cast::<i16>().read_unaligned() };
-        _mm_set_epi16(d(7), d(6), d(5), d(4), d(3), d(2), d(1), d(0))
+    unsafe fn halves(self, at: usize) -> __m256i {
+        // SAFETY: blocks up to the last are readable; four small ones are more than 64 bytes.
+        unsafe {
+            if let (7, Some(places)) = (self.last, small(self.bytes)) {
+                let load = |i: usize| _mm512_loadu_si512(self.at(i, at).cast());
+                let places = _mm512_loadu_si512(places.as_ptr().cast());
+                return _mm512_castsi512_si256(_mm512_permutex2var_epi16(load(0), places, load(4)));
+            }
+            let d = |i: usize| self.at(i, at).cast::<i16>().read_unaligned();
+            _mm256_broadcastsi128_si256(_mm_set_epi16(d(7), d(6), d(5), d(4), d(3), d(2), d(1), d(0)))
+        }
     }
 
     /// The f16 scales at the head of the blocks, twice over.
@@ -54,7 +61,7 @@ impl Blocks {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     unsafe fn scales(self) -> __m512 {
         // SAFETY: the caller's.
-        _mm512_cvtph_ps(_mm256_broadcastsi128_si256(unsafe { self.halves(0) }))
+        _mm512_cvtph_ps(unsafe { self.halves(0) })
     }
 
     /// The f16 scales, and the f16 after them, to be added, as minima.
@@ -63,7 +70,8 @@ impl Blocks {
     unsafe fn scales_and_minima(self) -> __m512 {
         // SAFETY: the caller's.
         let (d, m) = unsafe { (self.halves(0), self.halves(2)) };
-        _mm512_cvtph_ps(_mm256_set_m128i(_mm_xor_si128(m, _mm_set1_epi16(i16::MIN)), d))
+        let m = _mm256_xor_si256(m, _mm256_set1_epi16(i16::MIN));
+        _mm512_cvtph_ps(_mm256_blend_epi32::<0xf0>(d, m))
     }
 
     /// Blocks 2 u and 2 u + 1: the low nibbles of 16 bytes at `at`, then the high ones.
@@ -89,6 +97,28 @@ impl Blocks {
             let x = self.nibbles(u, at);
             _mm512_mask_add_epi8(x, mask, x, _mm512_set1_epi8(16))
         }
+    }
+}
+
+/// Where the first 16 bits of eight blocks are, twice over, in two registers that are loaded where
+/// the first and the fifth block begin. None for blocks of which a register does not hold four.
+#[inline(always)]
+fn small(block_bytes: usize) -> Option<&'static [i16; 32]> {
+    const fn places(block_words: usize) -> [i16; 32] {
+        let mut places = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            places[i] = (i % 4 * block_words + i % 8 / 4 * 32) as i16;
+            i += 1;
+        }
+        places
+    }
+    static OF_18: [i16; 32] = places(9);
+    static OF_20: [i16; 32] = places(10);
+    match block_bytes {
+        18 => Some(&OF_18),
+        20 => Some(&OF_20),
+        _ => None,
     }
 }
 

@@ -26,7 +26,6 @@ const ROWS: usize = 2;
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
 pub(super) unsafe fn one<Q: Quant>(job: &Job) {
     let len = const { Q::TY.block_len() };
-    let group_bytes = GROUP / len * const { Q::TY.block_bytes() };
     let whole = job.k / GROUP;
     let rest = job.k % GROUP / len;
     for r in (0..job.rows).step_by(ROWS) {
@@ -36,28 +35,45 @@ pub(super) unsafe fn one<Q: Quant>(job: &Job) {
             let rows: [_; ROWS] =
                 std::array::from_fn(|i| job.w.add((r + i).min(job.rows - 1) * job.w_stride));
             let mut sums = [Sums::new(); ROWS];
-            let mut add = |g: usize, n: usize| {
-                let x = job.x.add(g * GROUP_BYTES);
-                for (row, sums) in rows.iter().zip(&mut sums) {
-                    let p = row.add(g * group_bytes);
-                    fetch(p, group_bytes);
-                    let group = Q::group(p, n);
-                    match const { (Q::FORM.half, Q::FORM.min) } {
-                        (false, false) => sums.add::<false, false>(&group, x),
-                        (false, true) => sums.add::<false, true>(&group, x),
-                        (true, false) => sums.add::<true, false>(&group, x),
-                        (true, true) => sums.add::<true, true>(&group, x),
-                    }
-                }
-            };
             for g in 0..whole {
-                add(g, GROUP / len);
+                add::<Q, 4>(&mut sums, rows, job.x, g, GROUP / len);
             }
-            if rest > 0 {
-                add(whole, rest);
+            // Half a group, which is what rows of 896 end with, need not cost a whole one.
+            match rest {
+                0 => {}
+                4 => add::<Q, 2>(&mut sums, rows, job.x, whole, 4),
+                n => add::<Q, 4>(&mut sums, rows, job.x, whole, n),
             }
             for (i, sums) in sums.into_iter().enumerate().take(job.rows - r) {
                 *job.dst.add(r + i) = sums.total(Q::FORM);
+            }
+        }
+    }
+}
+
+/// Adds the first `UNITS` times 64 products of group `g`, which has `n` blocks, of some rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+unsafe fn add<Q: Quant, const UNITS: usize>(
+    sums: &mut [Sums; ROWS],
+    rows: [*const u8; ROWS],
+    x: *const u8,
+    g: usize,
+    n: usize,
+) {
+    let bytes = const { GROUP / Q::TY.block_len() * Q::TY.block_bytes() };
+    // SAFETY: the caller's: a group of weights, and one of activations, that `g` counts to.
+    unsafe {
+        let x = x.add(g * GROUP_BYTES);
+        for (row, sums) in rows.iter().zip(sums) {
+            let p = row.add(g * bytes);
+            fetch(p, bytes);
+            let group = Q::group(p, n);
+            match const { (Q::FORM.half, Q::FORM.min) } {
+                (false, false) => sums.add::<false, false, UNITS>(&group, x),
+                (false, true) => sums.add::<false, true, UNITS>(&group, x),
+                (true, false) => sums.add::<true, false, UNITS>(&group, x),
+                (true, true) => sums.add::<true, true, UNITS>(&group, x),
             }
         }
     }
@@ -88,7 +104,7 @@ pub(super) unsafe fn few<const HALF: bool, const MIN: bool, const N: usize>(kern
                 for (g, group) in groups.iter().enumerate().take(len.div_ceil(GROUP)) {
                     for (t, sum) in sums.iter_mut().enumerate() {
                         let x = job.x.add(t * job.x_stride + (k0 / GROUP + g) * GROUP_BYTES);
-                        sum.add::<HALF, MIN>(group.assume_init_ref(), x);
+                        sum.add::<HALF, MIN, 4>(group.assume_init_ref(), x);
                     }
                 }
             }
@@ -136,10 +152,14 @@ impl Sums {
         _mm512_reduce_add_ps(_mm512_fmadd_ps(sums, _mm512_set1_ps(factor), self.products))
     }
 
-    /// Adds the products of a group with the activation group at `x`.
+    /// Adds the first `UNITS` times 64 products of a group with the activation group at `x`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
-    unsafe fn add<const HALF: bool, const MIN: bool>(&mut self, group: &Group, x: *const u8) {
+    unsafe fn add<const HALF: bool, const MIN: bool, const UNITS: usize>(
+        &mut self,
+        group: &Group,
+        x: *const u8,
+    ) {
         // SAFETY: the caller's: a group at x.
         unsafe {
             let ds = _mm512_loadu_ps(x.add(D).cast());
@@ -160,9 +180,9 @@ impl Sums {
                 first = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
                 step = 2;
             }
-            for (u, &w) in group.w.iter().enumerate() {
+            for u in 0..UNITS {
                 let q = _mm512_loadu_si512(x.add(u * 64).cast());
-                let dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, q);
+                let dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), group.w[u], q);
                 let lanes = _mm512_add_epi32(first, _mm512_set1_epi32(step * u as i32));
                 let scale = _mm512_permutexvar_ps(lanes, scales);
                 self.products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, self.products);
