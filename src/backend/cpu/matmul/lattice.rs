@@ -1,5 +1,5 @@
 //! Types whose weights are looked up or computed eight at a time: IQ1, IQ2, IQ3 and the ternary
-//! ones. One portable unpacking for all instruction sets; it is compiled anew for each.
+//! ones, unpacked portably. x86 has them in vectors too (`lattice_x86`).
 
 use bytemuck::Pod;
 

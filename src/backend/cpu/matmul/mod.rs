@@ -18,8 +18,8 @@
 //! other columns.
 //!
 //! A weight type is its [`form`] and one `group` function for each instruction set
-//! (`scalar::unpack` for the portable one), or one portable function for all of them ([`lattice`]);
-//! the kernels around it know the form only.
+//! (`scalar::unpack` for the portable one); the types that are looked up share their functions
+//! ([`lattice`], `lattice_x86`). The kernels around it know the form only.
 
 #![allow(clippy::needless_range_loop, reason = "kernels step through several arrays at once")]
 
@@ -33,6 +33,8 @@ mod float;
 mod float_tile;
 mod form;
 mod lattice;
+#[cfg(target_arch = "x86_64")]
+mod lattice_x86;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use rocmforge::gguf::File;
+use rocmforge::gguf::{File, TensorInfo};
 use rocmforge_testkit::engine::{Engine, Item, Params};
 use rocmforge_testkit::limits;
 use rocmforge_testkit::ours::Ours;
@@ -157,21 +157,35 @@ fn median(mut v: Vec<f64>) -> f64 {
     if n == 0 { f64::NAN } else { 0.5 * (v[n / 2] + v[(n - 1) / 2]) }
 }
 
-/// Bytes of weights that generating one token reads: all matrices, and of a table of embeddings
-/// that is not also the head, next to nothing.
+/// The part of each tensor that one token uses: of experts, those it is sent to.
+fn used(file: &File) -> Result<impl Fn(&TensorInfo) -> f64, String> {
+    let arch = file.need_str("general.architecture").map_err(|e| e.to_string())?;
+    let number = |key: &str| file.u32(&format!("{arch}.{key}")).map_err(|e| e.to_string());
+    let share = match (number("expert_used_count")?, number("expert_count")?) {
+        (Some(used), Some(all)) if all > 0 => used as f64 / all as f64,
+        _ => 1.0,
+    };
+    Ok(move |t: &TensorInfo| if t.name.contains("_exps.") { share } else { 1.0 })
+}
+
+/// Bytes of weights that generating one token reads: all matrices, of experts those used, and of
+/// a table of embeddings that is not also the head, next to nothing.
 fn bytes_per_token(path: &Path) -> Result<f64, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let tied = file.tensor("output.weight").is_none();
+    let used = used(&file)?;
     let read = file.tensors().iter().filter(|t| tied || t.name != "token_embd.weight");
-    Ok(read.map(|t| t.n_bytes() as f64).sum())
+    Ok(read.map(|t| t.n_bytes() as f64 * used(t)).sum())
 }
 
-/// Operations of the weight products of a prompt's token: two for each weight of the layers. The
-/// table of embeddings and the head, which runs for the last token only, are left out.
+/// Operations of the weight products of a prompt's token: two for each weight of the layers that
+/// the token uses. The table of embeddings and the head, which runs for the last token only, are
+/// left out.
 fn operations_per_token(path: &Path) -> Result<f64, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let layers = file.tensors().iter().filter(|t| t.name.starts_with("blk.") && t.n_dims > 1);
-    Ok(layers.map(|t| 2.0 * t.n_elements() as f64).sum())
+    let used = used(&file)?;
+    Ok(layers.map(|t| 2.0 * t.n_elements() as f64 * used(t)).sum())
 }
 
 /// The files to measure, made where they are not there yet.

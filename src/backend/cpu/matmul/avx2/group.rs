@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Group, Quant};
+use super::{Group, Quant, spread};
 use crate::quant::{FP4_VALUES, GgmlType, IQ4_VALUES};
 
 pub(super) struct Q4_0;
@@ -74,12 +74,7 @@ impl Blocks {
     unsafe fn fives(self, u: usize, bits: usize, at: usize) -> __m256i {
         // SAFETY: the caller's; four bytes of blocks up to the last.
         let (low, word) = unsafe { (self.nibbles(u, at), self.at(u, bits).cast::<i32>().read_unaligned()) };
-        // Byte i of the word eight times, then bit i of each eight.
-        let which = _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
-        let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201u64 as i64);
-        let bytes = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), which), bit);
-        let set = _mm256_cmpeq_epi8(bytes, bit);
-        _mm256_or_si256(low, _mm256_and_si256(set, _mm256_set1_epi8(16)))
+        _mm256_or_si256(low, _mm256_and_si256(spread(word), _mm256_set1_epi8(16)))
     }
 }
 

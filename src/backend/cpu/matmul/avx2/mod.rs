@@ -15,7 +15,7 @@ use std::arch::x86_64::*;
 
 use super::act::GROUP;
 use super::form::{Form, form};
-use super::lattice::{Lattice, Unpacked};
+use super::lattice_x86::{InVectors, Vectors};
 use super::{Job, TILE_FROM};
 use crate::quant::GgmlType;
 use crate::quant::{
@@ -66,27 +66,27 @@ struct Kernel {
     block_bytes: usize,
     /// Any number of blocks, to memory.
     unpack: unsafe fn(*const u8, usize, *mut Group),
-    /// One column, unpacked in registers; not for types whose unpacking outweighs a call.
-    one: Option<unsafe fn(&Job)>,
+    /// One column, unpacked in registers.
+    one: unsafe fn(&Job),
 }
 
 /// # Safety
 /// `job` was checked by the caller; the machine has the features of [`super::Isa::Avx2`].
 pub(super) unsafe fn matmul(ty: GgmlType, job: &Job) {
     let kernel = match ty {
-        GgmlType::Q4_0 => fast::<group::Q4_0>(),
-        GgmlType::Q4_1 => fast::<group::Q4_1>(),
-        GgmlType::Q5_0 => fast::<group::Q5_0>(),
-        GgmlType::Q5_1 => fast::<group::Q5_1>(),
-        GgmlType::Q8_0 => fast::<group::Q8_0>(),
-        GgmlType::Q2_K => fast::<group::Q2K>(),
-        GgmlType::Q3_K => fast::<group::Q3K>(),
-        GgmlType::Q4_K => fast::<group::Q4K>(),
-        GgmlType::Q5_K => fast::<group::Q5K>(),
-        GgmlType::Q6_K => fast::<group::Q6K>(),
-        GgmlType::IQ4_NL => fast::<group::Iq4Nl>(),
-        GgmlType::IQ4_XS => fast::<group::Iq4Xs>(),
-        GgmlType::MXFP4 => fast::<group::Mxfp4>(),
+        GgmlType::Q4_0 => kernel::<group::Q4_0>(),
+        GgmlType::Q4_1 => kernel::<group::Q4_1>(),
+        GgmlType::Q5_0 => kernel::<group::Q5_0>(),
+        GgmlType::Q5_1 => kernel::<group::Q5_1>(),
+        GgmlType::Q8_0 => kernel::<group::Q8_0>(),
+        GgmlType::Q2_K => kernel::<group::Q2K>(),
+        GgmlType::Q3_K => kernel::<group::Q3K>(),
+        GgmlType::Q4_K => kernel::<group::Q4K>(),
+        GgmlType::Q5_K => kernel::<group::Q5K>(),
+        GgmlType::Q6_K => kernel::<group::Q6K>(),
+        GgmlType::IQ4_NL => kernel::<group::Iq4Nl>(),
+        GgmlType::IQ4_XS => kernel::<group::Iq4Xs>(),
+        GgmlType::MXFP4 => kernel::<group::Mxfp4>(),
         GgmlType::IQ1_S => kernel::<BlockIQ1_S>(),
         GgmlType::IQ1_M => kernel::<BlockIQ1_M>(),
         GgmlType::IQ2_XXS => kernel::<BlockIQ2_XXS>(),
@@ -119,23 +119,18 @@ const fn kernel<Q: Quant>() -> Kernel {
         block_len: Q::TY.block_len(),
         block_bytes: Q::TY.block_bytes(),
         unpack: unpack::<Q>,
-        one: None,
+        one: matvec::one::<Q>,
     }
-}
-
-const fn fast<Q: Quant>() -> Kernel {
-    Kernel { one: Some(matvec::one::<Q>), ..kernel::<Q>() }
 }
 
 unsafe fn run<const HALF: bool, const CHUNK: usize>(kernel: &Kernel, job: &Job) {
     // SAFETY: the caller's.
     unsafe {
-        match (job.n, kernel.one) {
-            (1, Some(one)) => one(job),
-            (1, None) => matvec::few::<HALF, CHUNK, 1>(kernel, job),
-            (2, _) => matvec::few::<HALF, CHUNK, 2>(kernel, job),
-            (3, _) => matvec::few::<HALF, CHUNK, 3>(kernel, job),
-            (4, _) => matvec::few::<HALF, CHUNK, 4>(kernel, job),
+        match job.n {
+            1 => (kernel.one)(job),
+            2 => matvec::few::<HALF, CHUNK, 2>(kernel, job),
+            3 => matvec::few::<HALF, CHUNK, 3>(kernel, job),
+            4 => matvec::few::<HALF, CHUNK, 4>(kernel, job),
             _ => tile::rows::<HALF, CHUNK>(kernel, job),
         }
     }
@@ -183,21 +178,41 @@ fn products<const CHUNK: usize>(w: __m256i, q: __m256i) -> __m256i {
     }
 }
 
-impl<B: Lattice> Quant for B {
+impl<B: InVectors> Quant for B {
     const TY: GgmlType = B::TY;
 
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn group(p: *const u8, _n: usize) -> Group {
-        let mut u = Unpacked::ZERO;
-        // SAFETY: one block at p; loads of what is aligned to 64.
-        unsafe {
-            p.cast::<B>().read_unaligned().unpack(&mut u);
-            Group {
-                w: std::array::from_fn(|i| _mm256_load_si256(u.q.as_ptr().add(4 * i).cast())),
-                s: std::array::from_fn(|i| _mm256_load_ps(u.s.as_ptr().add(8 * i))),
-                m: [_mm256_setzero_ps(); 2],
+        // SAFETY: one block at p.
+        let Vectors { mut q, signs, s } = unsafe { B::vectors(p.cast()) };
+        if let Some(signs) = signs {
+            // SAFETY: any bits are words.
+            let signs: [i32; 8] = unsafe { std::mem::transmute(signs) };
+            for (q, below) in q.iter_mut().zip(signs) {
+                *q = signed(Self::FORM.offset as i8, *q, below);
             }
         }
+        let s = if Self::FORM.half { s } else { [s[0], _mm256_setzero_ps()] };
+        Group { w: q, s, m: [_mm256_setzero_ps(); 2] }
     }
+}
+
+/// `offset + q`, or `offset - q` where the bit of a byte is set in `below`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn signed(offset: i8, q: __m256i, below: i32) -> __m256i {
+    let below = spread(below);
+    _mm256_add_epi8(_mm256_set1_epi8(offset), _mm256_sub_epi8(_mm256_xor_si256(q, below), below))
+}
+
+/// The bytes all ones of which the bit is set.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn spread(bits: i32) -> __m256i {
+    // Byte i of the word eight times, then bit i of each eight.
+    let which = _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
+    let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201u64 as i64);
+    let bytes = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), which), bit);
+    _mm256_cmpeq_epi8(bytes, bit)
 }

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use super::act::GROUP;
 use super::form::{Form, form};
-use super::lattice::{Lattice, Unpacked};
+use super::lattice_x86::{InVectors, Vectors};
 use super::{Job, TILE_FROM};
 use crate::quant::GgmlType;
 use crate::quant::{
@@ -48,27 +48,27 @@ struct Kernel {
     block_bytes: usize,
     /// Any number of blocks, to memory.
     unpack: unsafe fn(*const u8, usize, *mut Group),
-    /// One column, unpacked in registers; not for types whose unpacking outweighs a call.
-    one: Option<unsafe fn(&Job)>,
+    /// One column, unpacked in registers.
+    one: unsafe fn(&Job),
 }
 
 /// # Safety
 /// `job` was checked by the caller; the machine has the features of [`super::Isa::Avx512`].
 pub(super) unsafe fn matmul(ty: GgmlType, job: &Job) {
     let kernel = match ty {
-        GgmlType::Q4_0 => fast::<group::Q4_0>(),
-        GgmlType::Q4_1 => fast::<group::Q4_1>(),
-        GgmlType::Q5_0 => fast::<group::Q5_0>(),
-        GgmlType::Q5_1 => fast::<group::Q5_1>(),
-        GgmlType::Q8_0 => fast::<group::Q8_0>(),
-        GgmlType::Q2_K => fast::<group::Q2K>(),
-        GgmlType::Q3_K => fast::<group::Q3K>(),
-        GgmlType::Q4_K => fast::<group::Q4K>(),
-        GgmlType::Q5_K => fast::<group::Q5K>(),
-        GgmlType::Q6_K => fast::<group::Q6K>(),
-        GgmlType::IQ4_NL => fast::<group::Iq4Nl>(),
-        GgmlType::IQ4_XS => fast::<group::Iq4Xs>(),
-        GgmlType::MXFP4 => fast::<group::Mxfp4>(),
+        GgmlType::Q4_0 => kernel::<group::Q4_0>(),
+        GgmlType::Q4_1 => kernel::<group::Q4_1>(),
+        GgmlType::Q5_0 => kernel::<group::Q5_0>(),
+        GgmlType::Q5_1 => kernel::<group::Q5_1>(),
+        GgmlType::Q8_0 => kernel::<group::Q8_0>(),
+        GgmlType::Q2_K => kernel::<group::Q2K>(),
+        GgmlType::Q3_K => kernel::<group::Q3K>(),
+        GgmlType::Q4_K => kernel::<group::Q4K>(),
+        GgmlType::Q5_K => kernel::<group::Q5K>(),
+        GgmlType::Q6_K => kernel::<group::Q6K>(),
+        GgmlType::IQ4_NL => kernel::<group::Iq4Nl>(),
+        GgmlType::IQ4_XS => kernel::<group::Iq4Xs>(),
+        GgmlType::MXFP4 => kernel::<group::Mxfp4>(),
         GgmlType::IQ1_S => kernel::<BlockIQ1_S>(),
         GgmlType::IQ1_M => kernel::<BlockIQ1_M>(),
         GgmlType::IQ2_XXS => kernel::<BlockIQ2_XXS>(),
@@ -97,23 +97,18 @@ const fn kernel<Q: Quant>() -> Kernel {
         block_len: Q::TY.block_len(),
         block_bytes: Q::TY.block_bytes(),
         unpack: unpack::<Q>,
-        one: None,
+        one: matvec::one::<Q>,
     }
-}
-
-const fn fast<Q: Quant>() -> Kernel {
-    Kernel { one: Some(matvec::one::<Q>), ..kernel::<Q>() }
 }
 
 unsafe fn run<const HALF: bool, const MIN: bool>(kernel: &Kernel, job: &Job) {
     // SAFETY: the caller's.
     unsafe {
-        match (job.n, kernel.one) {
-            (1, Some(one)) => one(job),
-            (1, None) => matvec::few::<HALF, MIN, 1>(kernel, job),
-            (2, _) => matvec::few::<HALF, MIN, 2>(kernel, job),
-            (3, _) => matvec::few::<HALF, MIN, 3>(kernel, job),
-            (4, _) => matvec::few::<HALF, MIN, 4>(kernel, job),
+        match job.n {
+            1 => (kernel.one)(job),
+            2 => matvec::few::<HALF, MIN, 2>(kernel, job),
+            3 => matvec::few::<HALF, MIN, 3>(kernel, job),
+            4 => matvec::few::<HALF, MIN, 4>(kernel, job),
             _ => tile::rows::<HALF, MIN>(kernel, job),
         }
     }
@@ -136,20 +131,25 @@ unsafe fn unpack<Q: Quant>(p: *const u8, n: usize, to: *mut Group) {
     }
 }
 
-impl<B: Lattice> Quant for B {
+impl<B: InVectors> Quant for B {
     const TY: GgmlType = B::TY;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     unsafe fn group(p: *const u8, _n: usize) -> Group {
-        let mut u = Unpacked::ZERO;
-        // SAFETY: one block at p; loads of what is aligned to 64.
-        unsafe {
-            p.cast::<B>().read_unaligned().unpack(&mut u);
-            let w = std::array::from_fn(|i| _mm512_load_si512(u.q.as_ptr().add(8 * i).cast()));
-            let s = _mm512_load_ps(u.s.as_ptr());
-            let s = if Self::FORM.half { s } else { _mm512_shuffle_f32x4::<0x44>(s, s) };
-            Group { w, s, m: _mm512_setzero_ps() }
+        // SAFETY: one block at p.
+        let Vectors { q, signs, s } = unsafe { B::vectors(p.cast()) };
+        let both = |u: usize| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(q[2 * u]), q[2 * u + 1]);
+        let mut w: [__m512i; 4] = std::array::from_fn(both);
+        if let Some(signs) = signs {
+            let offset = _mm512_set1_epi8(Self::FORM.offset as i8);
+            // SAFETY: any bits are words.
+            let signs: [u64; 4] = unsafe { std::mem::transmute(signs) };
+            for (w, below) in w.iter_mut().zip(signs) {
+                *w = _mm512_mask_sub_epi8(_mm512_add_epi8(offset, *w), below, offset, *w);
+            }
         }
+        let s = _mm512_insertf32x8::<1>(_mm512_castps256_ps512(s[0]), s[1]);
+        Group { w, s, m: _mm512_setzero_ps() }
     }
 }
