@@ -79,7 +79,7 @@ impl Tokens {
     ) -> Result<Tokens> {
         debug_assert!(scores.len() == n && attrs.len() == n);
         let mut t = Tokens {
-            arena: Vec::with_capacity(n * 16),
+            arena: Vec::new(),
             texts: Vec::with_capacity(n),
             pieces: Vec::new(),
             scores,

@@ -5,6 +5,7 @@
 //! Each file is a valid one with one thing changed, and has a name. `tests/gguf/malformed.rs` has
 //! more that concern the container alone; `fuzz/` looks for what nobody thought of.
 
+mod adapter;
 mod advisories;
 #[path = "../gguf/alloc.rs"]
 mod alloc;
@@ -124,6 +125,7 @@ fn what_the_cases_start_from_is_fine() {
 fn every_case_is_refused() {
     let mut cases = container::cases();
     cases.extend(advisories::cases());
+    cases.extend(adapter::cases());
     for arch in file::ARCHS {
         cases.extend(hparams::cases(arch));
         cases.extend(weights::cases(arch));
