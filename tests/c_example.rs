@@ -3,8 +3,18 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
 use std::sync::OnceLock;
+
+use rocmforge_testkit::harness::{Tests, tool};
+
+fn main() -> ExitCode {
+    let mut tests = Tests::default();
+    tests.add("runs_as_c99", tool("cc"), || check("cc", "-std=c99", "c"));
+    tests.add("runs_as_cpp17", tool("c++"), || check("c++", "-std=c++17", "c++"));
+    tests.add("is_a_page", Ok(()), is_a_page);
+    tests.run()
+}
 
 fn source() -> PathBuf {
     common::root().join("examples/c/simple.c")
@@ -34,8 +44,8 @@ fn soname_version() -> &'static str {
     }
 }
 
-/// Compiles the example; `None`, with a word, if there is no such compiler.
-fn compile(compiler: &str, standard: &str, language: &str) -> Option<PathBuf> {
+/// Compiles the example.
+fn compile(compiler: &str, standard: &str, language: &str) -> PathBuf {
     let program = common::scratch("c_example").join(format!("simple-{language}"));
     let output = Command::new(compiler)
         .args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-x", language])
@@ -48,13 +58,10 @@ fn compile(compiler: &str, standard: &str, language: &str) -> Option<PathBuf> {
         .arg("-lrocmforge")
         .arg("-o")
         .arg(&program)
-        .output();
-    let Ok(output) = output else {
-        println!("ignored: {compiler} is not installed");
-        return None;
-    };
+        .output()
+        .expect("the compiler starts");
     assert!(output.status.success(), "{compiler}:\n{}", String::from_utf8_lossy(&output.stderr));
-    Some(program)
+    program
 }
 
 fn run(program: &Path, args: &[&str]) -> Output {
@@ -62,7 +69,7 @@ fn run(program: &Path, args: &[&str]) -> Output {
 }
 
 fn check(compiler: &str, standard: &str, language: &str) {
-    let Some(program) = compile(compiler, standard, language) else { return };
+    let program = compile(compiler, standard, language);
 
     let model = common::model();
     let output = run(&program, &[model.to_str().unwrap(), "abc"]);
@@ -70,15 +77,11 @@ fn check(compiler: &str, standard: &str, language: &str) {
     assert!(output.stdout.starts_with(b"abc") && output.stdout.len() > 10, "{output:?}");
 
     let demo = common::root().join("models/demo.gguf");
-    if demo.exists() {
-        let output = run(&program, &[demo.to_str().unwrap()]);
-        let text = String::from_utf8(output.stdout).expect("whole characters");
-        assert!(output.status.success() && text.starts_with("Once upon a time"), "{text}");
-        let words = text.split_whitespace().filter(|w| w.chars().all(|c| c.is_ascii_alphabetic()));
-        assert!(words.count() > 30, "{text}");
-    } else {
-        println!("ignored: models/demo.gguf is not there");
-    }
+    let output = run(&program, &[demo.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).expect("whole characters");
+    assert!(output.status.success() && text.starts_with("Once upon a time"), "{text}");
+    let words = text.split_whitespace().filter(|w| w.chars().all(|c| c.is_ascii_alphabetic()));
+    assert!(words.count() > 30, "{text}");
 
     let output = run(&program, &["/no/such/model.gguf"]);
     assert!(!output.status.success());
@@ -86,17 +89,6 @@ fn check(compiler: &str, standard: &str, language: &str) {
     assert!(message.contains("rf_model_load") && message.contains("/no/such/model.gguf"), "{message}");
 }
 
-#[test]
-fn runs_as_c99() {
-    check("cc", "-std=c99", "c");
-}
-
-#[test]
-fn runs_as_cpp17() {
-    check("c++", "-std=c++17", "c++");
-}
-
-#[test]
 fn is_a_page() {
     let lines = std::fs::read_to_string(source()).unwrap().lines().count();
     assert!(lines < 100, "examples/c/simple.c has {lines} lines");

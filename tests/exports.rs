@@ -5,21 +5,32 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
-/// The standard output of a tool, or `None`, with a word, if it is not installed.
-fn tool(name: &str, args: &[&str], file: &Path) -> Option<String> {
-    let Ok(output) = Command::new(name).args(args).arg(file).output() else {
-        println!("ignored: {name} (package binutils) is not installed");
-        return None;
-    };
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8(output.stdout).unwrap())
+use rocmforge_testkit::harness::{Tests, tool};
+
+fn main() -> ExitCode {
+    let mut tests = Tests::default();
+    let mut add = |name, needs, test: fn()| tests.add(name, tool(needs), test);
+    add("are_exactly_the_functions_of_the_header", "nm", are_exactly_the_functions_of_the_header);
+    add(
+        "soname_has_the_abi_version_and_the_library_is_never_unloaded",
+        "readelf",
+        soname_has_the_abi_version_and_the_library_is_never_unloaded,
+    );
+    add("needs_no_cpp_runtime_and_no_gpu_libraries", "readelf", needs_no_cpp_runtime_and_no_gpu_libraries);
+    tests.run()
 }
 
-#[test]
+/// The standard output of a tool.
+fn output(name: &str, args: &[&str], file: &Path) -> String {
+    let output = Command::new(name).args(args).arg(file).output().expect("the tool starts");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn are_exactly_the_functions_of_the_header() {
-    let Some(symbols) = tool("nm", &["-D", "--defined-only"], &common::library()) else { return };
+    let symbols = output("nm", &["-D", "--defined-only"], &common::library());
     let exported: BTreeSet<String> =
         symbols.lines().filter_map(|line| Some(line.split_whitespace().nth(2)?.to_owned())).collect();
     let declared = common::header_functions();
@@ -31,9 +42,8 @@ fn are_exactly_the_functions_of_the_header() {
     );
 }
 
-#[test]
 fn soname_has_the_abi_version_and_the_library_is_never_unloaded() {
-    let Some(dynamic) = tool("readelf", &["-dW"], &common::library()) else { return };
+    let dynamic = output("readelf", &["-dW"], &common::library());
     let soname = match env!("CARGO_PKG_VERSION_MAJOR") {
         "0" => concat!("[librocmforge.so.0.", env!("CARGO_PKG_VERSION_MINOR"), "]"),
         _ => concat!("[librocmforge.so.", env!("CARGO_PKG_VERSION_MAJOR"), "]"),
@@ -42,9 +52,8 @@ fn soname_has_the_abi_version_and_the_library_is_never_unloaded() {
     assert!(dynamic.lines().any(|l| l.contains("(FLAGS_1)") && l.contains("NODELETE")), "{dynamic}");
 }
 
-#[test]
 fn needs_no_cpp_runtime_and_no_gpu_libraries() {
-    let Some(dynamic) = tool("readelf", &["-dW"], &common::library()) else { return };
+    let dynamic = output("readelf", &["-dW"], &common::library());
     let needed: Vec<&str> = dynamic.lines().filter(|l| l.contains("(NEEDED)")).collect();
     assert!(!needed.is_empty(), "{dynamic}");
     for line in needed {

@@ -1,7 +1,34 @@
 //! `include/rocmforge.h` is what the sources say, and every C and C++ compiler takes it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use rocmforge_testkit::harness::Tests;
+
+fn main() -> ExitCode {
+    let mut tests = Tests::default();
+    tests.add("is_generated_from_the_sources", Ok(()), is_generated_from_the_sources);
+    tests.add("every_file_of_the_api_is_in_it", Ok(()), every_file_of_the_api_is_in_it);
+    tests.add(
+        "every_function_and_parameter_is_documented",
+        Ok(()),
+        every_function_and_parameter_is_documented,
+    );
+    let c = ["-std=c99", "-std=c11", "-std=c17", "-std=c2x"].map(|s| ("cc", s, "c"));
+    let cpp =
+        ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20", "-std=c++23"].map(|s| ("c++", s, "c++"));
+    for dialect in c.into_iter().chain(cpp) {
+        // Compilers older than a dialect do not take it.
+        let needs = compile(dialect, "int rf_test;\n");
+        tests.add(format!("compiles_as{}", dialect.1), needs, move || {
+            // Twice: the include guard.
+            let text = "#include <rocmforge.h>\n#include <rocmforge.h>\n\
+                int rf_test = RF_STATUS_OK + RF_VERSION_MAJOR;\n";
+            compile(dialect, text).unwrap_or_else(|message| panic!("{message}"));
+        });
+    }
+    tests.run()
+}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -54,7 +81,6 @@ const FILES: &[&str] = &[
     "sampler_init",
 ];
 
-#[test]
 fn is_generated_from_the_sources() {
     let path = root().join("include/rocmforge.h");
     let header = generate();
@@ -75,7 +101,6 @@ fn is_generated_from_the_sources() {
     }
 }
 
-#[test]
 fn every_file_of_the_api_is_in_it() {
     for entry in std::fs::read_dir(root().join("src/capi")).unwrap() {
         let path = entry.unwrap().path();
@@ -87,7 +112,6 @@ fn every_file_of_the_api_is_in_it() {
 }
 
 /// Each function of the header comes with a comment that names every parameter.
-#[test]
 fn every_function_and_parameter_is_documented() {
     // A declaration ends with a semicolon, and so may a line of a comment.
     let line =
@@ -127,49 +151,19 @@ fn every_function_and_parameter_is_documented() {
     assert!(undocumented.is_empty(), "{undocumented:#?}");
 }
 
-/// Compiles a file that includes nothing but the header. `None` if the compiler or the standard is
-/// not to be had here.
-fn compiles(compiler: &str, standard: &str, language: &str) -> Option<Result<(), String>> {
-    let run = |file: &Path| {
-        Command::new(compiler)
-            .args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", language])
-            .arg("-I")
-            .arg(root().join("include"))
-            .arg(file)
-            .output()
-            .ok()
-    };
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let write = |name: &str, text: &str| {
-        let path = dir.join(format!("{name}-{language}{standard}.c"));
-        std::fs::write(&path, text).expect("the target directory can be written");
-        path
-    };
-    if !run(&write("empty", "int rf_test;\n"))?.status.success() {
-        return None;
-    }
-    // Twice: the include guard.
-    let text =
-        "#include <rocmforge.h>\n#include <rocmforge.h>\nint rf_test = RF_STATUS_OK + RF_VERSION_MAJOR;\n";
-    let output = run(&write("header", text))?;
-    Some(match output.status.success() {
+/// Compiles `text` with a compiler, its standard and its language; gives what it says if it fails.
+fn compile((compiler, standard, language): (&str, &str, &str), text: &str) -> Result<(), String> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{language}{standard}-{}.c", text.len()));
+    std::fs::write(&path, text).expect("the target directory can be written");
+    let output = Command::new(compiler)
+        .args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", language])
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(path)
+        .output()
+        .map_err(|e| format!("{compiler} does not start: {e}"))?;
+    match output.status.success() {
         true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    })
-}
-
-#[test]
-fn compiles_as_every_c_and_cpp_that_it_promises() {
-    let c = ["-std=c99", "-std=c11", "-std=c17", "-std=c2x"].map(|s| ("cc", s, "c"));
-    let cpp =
-        ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20", "-std=c++23"].map(|s| ("c++", s, "c++"));
-    let mut n = 0;
-    for (compiler, standard, language) in c.into_iter().chain(cpp) {
-        match compiles(compiler, standard, language) {
-            None => println!("ignored: no {compiler} that takes {standard}"),
-            Some(Ok(())) => n += 1,
-            Some(Err(message)) => panic!("{compiler} {standard}:\n{message}"),
-        }
+        false => Err(format!("{compiler} {standard}: {}", String::from_utf8_lossy(&output.stderr))),
     }
-    println!("{n} dialects");
 }

@@ -2,16 +2,44 @@
 //! bytes, and the same perplexity; and what goes wrong.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use rocmforge::Error;
 use rocmforge::gguf::{File, Value, Writer};
 use rocmforge::quant::GgmlType;
 use rocmforge::quantize::{Imatrix, Mixture, QuantizeParams, Quantized, quantize};
 use rocmforge_testkit::engine::{Params, Token, perplexity};
+use rocmforge_testkit::harness::{self, Tests, note};
 use rocmforge_testkit::ours::Ours;
 use rocmforge_testkit::peer::{Peer, Quantize};
 use rocmforge_testkit::rng::Rng;
 use rocmforge_testkit::{root, scratch, synth};
+
+fn main() -> ExitCode {
+    let mut tests = Tests::default();
+    tests.add("perplexity_is_that_of_the_reference", harness::peer(), perplexity_is_that_of_the_reference);
+    tests.add("types_are_those_of_the_reference", harness::peer(), types_are_those_of_the_reference);
+    tests.add("threads_do_not_change_the_bytes", Ok(()), threads_do_not_change_the_bytes);
+    tests.add(
+        "metadata_is_kept_and_the_file_may_be_its_own_output",
+        Ok(()),
+        metadata_is_kept_and_the_file_may_be_its_own_output,
+    );
+    tests.add(
+        "quantised_models_are_refused_unless_allowed",
+        Ok(()),
+        quantised_models_are_refused_unless_allowed,
+    );
+    tests.add("single_tensors_get_the_types_asked_for", Ok(()), single_tensors_get_the_types_asked_for);
+    tests.add(
+        "a_cancelled_or_failed_run_leaves_the_old_file",
+        Ok(()),
+        a_cancelled_or_failed_run_leaves_the_old_file,
+    );
+    tests.add("importance_data_of_both_formats", Ok(()), importance_data_of_both_formats);
+    tests.add("mixtures_have_names", Ok(()), mixtures_have_names);
+    tests.run()
+}
 
 fn demo() -> PathBuf {
     root().join("models/demo.gguf")
@@ -83,9 +111,8 @@ fn perplexity_of(model: &Path, tokens: &[Token], bos: Token) -> f64 {
 }
 
 /// Law: quantised demo models have a perplexity within 0.5 % of the reference's own.
-#[test]
 fn perplexity_is_that_of_the_reference() {
-    let Some(peer) = Peer::for_test() else { return };
+    let peer = Peer::for_test();
     let text = std::fs::read(root().join("models/heldout.txt")).unwrap();
     let vocab = rocmforge::tokenizer::Vocab::from_gguf(&File::open(&demo()).unwrap()).unwrap();
     let ids = vocab.tokenize(&text, true, false).unwrap();
@@ -95,7 +122,7 @@ fn perplexity_is_that_of_the_reference() {
     let importance = importance(&demo());
     let imatrix = Imatrix::open(&imatrix_file("quantize-demo-imatrix.gguf", &importance, 1)).unwrap();
     let (ours, theirs) = (scratch("quantize-ours.gguf"), scratch("quantize-theirs.gguf"));
-    println!("original: perplexity {:.4}", perplexity_of(&demo(), tokens, *bos));
+    note(format_args!("original: perplexity {:.4}", perplexity_of(&demo(), tokens, *bos)));
     for &mixture in Mixture::ALL {
         for with in [false, true] {
             let label = format!("{}{}", mixture.name(), if with { " with imatrix" } else { "" });
@@ -116,13 +143,13 @@ fn perplexity_is_that_of_the_reference() {
             if refused.0 {
                 let message = done.unwrap_err().to_string();
                 assert!(!with && message.contains("imatrix"), "{label}: {message}");
-                println!("{label}: needs importance data");
+                note(format_args!("{label}: needs importance data"));
                 continue;
             }
             let different = differences(&ours, &theirs, &label);
             let a = perplexity_of(&ours, tokens, *bos);
             let b = if different == 0 { a } else { perplexity_of(&theirs, tokens, *bos) };
-            println!("{label}: perplexity {a:.4}, the peer's {b:.4}; {different} blocks differ");
+            note(format_args!("{label}: perplexity {a:.4}, the peer's {b:.4}; {different} blocks differ"));
             assert!((a / b - 1.0).abs() <= 0.005, "{label}: perplexity {a}, the peer's {b}");
         }
     }
@@ -202,9 +229,8 @@ fn write_shape(path: &Path, s: &Shape) {
 
 /// Experts, shared heads, odd rows, many layers: every mixture gives every tensor the type that the
 /// reference gives it, and the same blocks.
-#[test]
 fn types_are_those_of_the_reference() {
-    let Some(peer) = Peer::for_test() else { return };
+    let peer = Peer::for_test();
     let plain =
         Shape { arch: "llama", n_layer: 32, n_head: 8, n_head_kv: 8, n_expert: 0, n_embd: 256, tied: false };
     let shapes = [
@@ -267,7 +293,6 @@ fn fails(done: Result<Quantized, Error>, part: &str) -> Error {
     e
 }
 
-#[test]
 fn threads_do_not_change_the_bytes() {
     let [one, many] = ["one", "many"].map(|n| scratch_out(&format!("quantize-threads-{n}.gguf")));
     for mixture in [Mixture::Q4_K_M, Mixture::Q5_0] {
@@ -279,7 +304,6 @@ fn threads_do_not_change_the_bytes() {
     }
 }
 
-#[test]
 fn metadata_is_kept_and_the_file_may_be_its_own_output() {
     let path = scratch_out("quantize-in-place.gguf");
     std::fs::copy(demo(), &path).unwrap();
@@ -297,7 +321,6 @@ fn metadata_is_kept_and_the_file_may_be_its_own_output() {
     assert_eq!(done, Quantized { n_bytes_in: size(&before), n_bytes_out: size(&after), n_fallback: 0 });
 }
 
-#[test]
 fn quantised_models_are_refused_unless_allowed() {
     let [first, second] = ["first", "second"].map(|n| scratch_out(&format!("quantize-again-{n}.gguf")));
     quantize(&demo(), &first, &QuantizeParams::new(Mixture::Q8_0), None).unwrap();
@@ -310,7 +333,6 @@ fn quantised_models_are_refused_unless_allowed() {
     assert_eq!(file.tensor("blk.0.attn_q.weight").unwrap().ty, GgmlType::Q4_0);
 }
 
-#[test]
 fn single_tensors_get_the_types_asked_for() {
     let out = scratch_out("quantize-chosen.gguf");
     let params = QuantizeParams {
@@ -325,7 +347,6 @@ fn single_tensors_get_the_types_asked_for() {
     fails(quantize(&demo(), &out, &params, None), "i32");
 }
 
-#[test]
 fn a_cancelled_or_failed_run_leaves_the_old_file() {
     let out = scratch_out("quantize-cancelled.gguf");
     std::fs::write(&out, "precious").unwrap();
@@ -354,7 +375,6 @@ fn a_cancelled_or_failed_run_leaves_the_old_file() {
     assert!(!scratch("quantize-cancelled.gguf.part").exists());
 }
 
-#[test]
 fn importance_data_of_both_formats() {
     let importance = importance(&demo());
     let from_gguf = Imatrix::open(&imatrix_file("quantize-formats.gguf", &importance, 1)).unwrap();
@@ -399,7 +419,6 @@ fn importance_data_of_both_formats() {
     fails(quantize(&demo(), &scratch("quantize-wrong.gguf"), &params, None), "another model");
 }
 
-#[test]
 fn mixtures_have_names() {
     for &m in Mixture::ALL {
         assert_eq!(Mixture::parse(m.name()), Some(m));

@@ -5,9 +5,8 @@
 #   tools/aarch64.sh                   the suites of CI
 #   tools/aarch64.sh test --lib rope   cargo with these arguments instead
 #
-# Installs a cross compiler and the emulator with apt-get where they are missing. The target's
-# standard library is the toolchain's; where rustup has none and cannot fetch it, it is built once
-# from the source package of the very same version.
+# Installs a cross compiler and the emulator with apt-get and the target's standard library with
+# rustup, where they are missing.
 #
 # Where any of this cannot be had, says `ignored` and why. ROCMFORGE_REQUIRE_AARCH64=1 turns that
 # into a failure.
@@ -15,7 +14,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=aarch64-unknown-linux-gnu
-cache=$PWD/target/aarch64
 libc=/usr/aarch64-linux-gnu
 
 give_up() { # REASON
@@ -45,77 +43,22 @@ install_tools() {
         give_up "cannot install:$missing"
 }
 
-has_std() { # SYSROOT
-    compgen -G "$1/lib/rustlib/$target/lib/libstd-*.rlib" >/dev/null
+has_std() {
+    compgen -G "$(rustc --print sysroot)/lib/rustlib/$target/lib/libstd-*.rlib" >/dev/null
 }
 
-# Leaves the source of the standard library of this compiler in $cache/source.
-fetch_source() {
-    [ -e "$cache/source/Cargo.lock" ] && return
-    local version site suite package apt=$cache/apt
-    local keys=/usr/share/keyrings/debian-archive-keyring.gpg
-    version=$(rustc -vV | sed -n 's/^release: //p')
-    command -v apt-get >/dev/null || return 1
-    # A mirror of Debian that this machine uses.
-    # shellcheck disable=SC2016 # apt-get's variables
-    site=$(apt-get indextargets --format '$(ORIGIN) $(SITE)' 'Created-By: Packages' |
-        awk '$1 == "Debian" && $2 !~ /security/ && !found++ { print $2 }')
-    [ -n "$site" ] && [ -e "$keys" ] || return 1
-    for suite in stable-backports trixie-backports unstable; do
-        rm -rf "$apt" && mkdir -p "$apt/lists/partial" "$apt/archives/partial"
-        echo "deb [signed-by=$keys] $site $suite main" >"$apt/sources.list"
-        local options=(-qq -o Dir::Etc::SourceList="$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
-            -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt" -o APT::Sandbox::User=)
-        apt-get "${options[@]}" update 2>/dev/null || continue
-        package=$(apt-cache "${options[@]}" madison rust-src |
-            awk -v version="$version" '$3 ~ "^" version "[+-]" { print $3; exit }')
-        [ -n "$package" ] || continue
-        (cd "$apt" && apt-get "${options[@]}" download "rust-src=$package") || continue
-        mkdir -p "$apt/unpacked"
-        dpkg --fsys-tarfile "$apt"/rust-src_*.deb |
-            tar -x -C "$apt/unpacked" --strip-components=4 --wildcards './usr/src/*/library' || return 1
-        rm -rf "$cache/source"
-        mv "$apt/unpacked/library" "$cache/source"
-        rm -rf "$apt"
-        return 0
-    done
-    return 1
+install_std() {
+    has_std && return
+    command -v rustup >/dev/null || give_up "this toolchain has no standard library for $target, nor rustup to add it"
+    rustup --quiet target add $target && has_std || give_up "rustup cannot add $target"
 }
 
-# Makes $1 a sysroot with nothing but the target's standard library.
-build_std() { # SYSROOT
-    local crate=$cache/std
-    mkdir -p "$crate/src" "$1.new/lib/rustlib/$target/lib"
-    touch "$crate/src/lib.rs"
-    printf '[package]\nname = "nothing"\nedition = "2024"\n[workspace]\n' >"$crate/Cargo.toml"
-    # The two variables let a stable compiler build its own library, and say where that is.
-    RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT=$cache/source CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-        CARGO_TARGET_DIR=$crate/target "${CARGO:-cargo}" build --release --quiet --manifest-path "$crate/Cargo.toml" \
-        -Zbuild-std=std,panic_unwind,test --target $target || return 1
-    rm -f "$crate/target/$target/release/deps"/libnothing-*
-    cp "$crate/target/$target/release/deps"/*.rlib "$1.new/lib/rustlib/$target/lib/"
-    mv "$1.new" "$1"
-    rm -rf "$crate"
-}
-
-find_std() {
-    has_std "$(rustc --print sysroot)" && return
-    if command -v rustup >/dev/null && timeout 120 rustup --quiet target add $target 2>/dev/null; then
-        has_std "$(rustc --print sysroot)" && return
-    fi
-    local sysroot
-    sysroot=$cache/sysroot-$(rustc -vV | sed -n 's/^commit-hash: //p')
-    if ! has_std "$sysroot"; then
-        echo "aarch64.sh: rustup has no standard library for $target; building it"
-        fetch_source || give_up "no standard library for $target, and no source of this compiler's to build it from"
-        build_std "$sysroot" || give_up "the standard library does not build for $target"
-    fi
-    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="--sysroot $sysroot"
-}
-
-[ "$(uname -m)" != aarch64 ] || give_up "this machine is one: plain cargo test runs these suites"
+if [ "$(uname -m)" = aarch64 ]; then
+    echo "this machine is one: plain cargo test runs these suites"
+    exit 0
+fi
 install_tools
-find_std
+install_std
 
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_INCREMENTAL=0
 emulate="qemu-aarch64 -L $libc"
@@ -132,5 +75,8 @@ if [ $# -gt 0 ]; then
 fi
 # All that has code for an instruction set.
 run max test -p rocmforge --lib -- matmul ops:: isa:: scan pool
+# Whole models: the same bits again, and the text that every instruction set writes.
+run max test -p rocmforge --test determinism
 # A processor without dot products; its kernels ran above, among the sets of the other.
 run cortex-a53 test -p rocmforge --lib -- isa:: matmul::tests::only pool
+run cortex-a53 test -p rocmforge --test determinism every_instruction_set

@@ -32,6 +32,10 @@ impl Slot {
         let old = std::mem::replace(&mut handles[at], new);
         unsafe { free(old) };
     }
+
+    fn state(self, states: &mut [Vec<u8>; SLOTS]) -> &mut Vec<u8> {
+        &mut states[usize::from(self.0) % SLOTS]
+    }
 }
 
 /// A number that is mostly small, and sometimes at an end of its range.
@@ -95,6 +99,12 @@ enum Op {
     Errors(Slot, u8),
     Split(Vec<u8>, Int, Int, u8),
     ModelLoad(Vec<u8>),
+    StateGet { context: Slot, seq: Option<Int>, to: Slot, short: bool },
+    StateSet { context: Slot, seq: Option<Int>, from: Slot },
+    StateSave { context: Slot, seq: Option<Int>, to: Slot, tokens: Vec<Int> },
+    StateLoad { context: Slot, seq: Option<Int>, from: Slot, room: Option<u8> },
+    StateDamage { at: Slot, changes: Vec<(u16, u8)>, keep: Option<u16>, sum: bool },
+    StateBytes { at: Slot, bytes: Vec<u8> },
 }
 
 struct World {
@@ -104,7 +114,14 @@ struct World {
     batches: [*mut rf_batch; SLOTS],
     samplers: [*mut rf_sampler; SLOTS],
     detokenizers: [*mut rf_detokenizer; SLOTS],
+    states: [Vec<u8>; SLOTS],
 }
+
+/// Where states are saved to and loaded from.
+static STATE_FILE: LazyLock<CString> = LazyLock::new(|| {
+    let path = std::env::temp_dir().join(format!("rocmforge-fuzz-{}.state", std::process::id()));
+    CString::new(path.to_str().expect("a path in UTF-8")).expect("no NUL")
+});
 
 /// Loaded once; the pointers are good for the life of the process.
 static MODEL: LazyLock<(usize, usize)> = LazyLock::new(|| {
@@ -130,6 +147,7 @@ impl World {
             batches: [null_mut(); SLOTS],
             samplers: [null_mut(); SLOTS],
             detokenizers: [null_mut(); SLOTS],
+            states: Default::default(),
         }
     }
 
@@ -397,9 +415,78 @@ impl World {
                     ok(rf_model_load(path.as_ptr(), null(), &mut model));
                     assert!(model.is_null());
                 }
+                Op::StateGet { context, seq, to, short } => {
+                    let c = context.get(&self.contexts);
+                    let status = match seq {
+                        None => rf_state_get_size(c, &mut len),
+                        Some(seq) => rf_state_seq_get_size(c, seq.get(), &mut len),
+                    };
+                    ok(status);
+                    if status == rf_status::Ok {
+                        let mut state = vec![0; len - usize::from(*short)];
+                        let (to_ptr, size) = (state.as_mut_ptr(), state.len());
+                        let status = match seq {
+                            None => rf_state_get_data(c, to_ptr, size, &mut len),
+                            Some(seq) => rf_state_seq_get_data(c, seq.get(), to_ptr, size, &mut len),
+                        };
+                        ok(status);
+                        assert!(*short == (status != rf_status::Ok), "{op:?}: {status:?} of {size} bytes");
+                        *to.state(&mut self.states) = state;
+                    }
+                }
+                Op::StateSet { context, seq, from } => {
+                    let (c, state) = (context.get(&self.contexts), from.state(&mut self.states));
+                    ok(match seq {
+                        None => rf_state_set_data(c, state.as_ptr(), state.len()),
+                        Some(seq) => rf_state_seq_set_data(c, seq.get(), state.as_ptr(), state.len()),
+                    });
+                }
+                Op::StateSave { context, seq, to, tokens } => {
+                    let (c, path) = (context.get(&self.contexts), STATE_FILE.as_ptr());
+                    let tokens: Vec<i32> = tokens.iter().map(|t| t.get()).collect();
+                    let (from, n_tokens) = (tokens.as_ptr(), tokens.len());
+                    let status = match seq {
+                        None => rf_state_save_file(c, path, from, n_tokens),
+                        Some(seq) => rf_state_seq_save_file(c, path, seq.get(), from, n_tokens),
+                    };
+                    ok(status);
+                    if status == rf_status::Ok {
+                        *to.state(&mut self.states) = std::fs::read(state_file()).expect("it was saved");
+                    }
+                }
+                Op::StateLoad { context, seq, from, room } => {
+                    std::fs::write(state_file(), from.state(&mut self.states)).expect("a file");
+                    let (c, path) = (context.get(&self.contexts), STATE_FILE.as_ptr());
+                    let mut tokens = vec![0; room.unwrap_or(0).into()];
+                    let (to, n_max) = match room {
+                        Some(_) => (tokens.as_mut_ptr(), tokens.len()),
+                        None => (null_mut(), 0),
+                    };
+                    ok(match seq {
+                        None => rf_state_load_file(c, path, to, n_max, &mut len),
+                        Some(seq) => rf_state_seq_load_file(c, path, seq.get(), to, n_max, &mut len),
+                    });
+                }
+                Op::StateDamage { at, changes, keep, sum } => {
+                    let state = at.state(&mut self.states);
+                    state.truncate(keep.map_or(usize::MAX, usize::from));
+                    let n = state.len();
+                    for &(i, byte) in changes.iter().filter(|_| n > 0) {
+                        state[usize::from(i) % n] ^= byte;
+                    }
+                    // With the right sum again the damage is looked at, and not only noticed.
+                    if *sum && let Some((body, end)) = state.split_last_chunk_mut::<4>() {
+                        *end = crc32fast::hash(body).to_le_bytes();
+                    }
+                }
+                Op::StateBytes { at, bytes } => at.state(&mut self.states).clone_from(bytes),
             }
         }
     }
+}
+
+fn state_file() -> &'static str {
+    STATE_FILE.to_str().expect("it was UTF-8")
 }
 
 fn c_string(bytes: &[u8]) -> CString {

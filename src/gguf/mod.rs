@@ -164,13 +164,13 @@ impl File {
     /// The value under `key`.
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
         let Shard { map, header } = &self.shards[0];
-        Some(header.find(map, key)?.read(map)?.1)
+        header.find(map, key)
     }
 
     /// All metadata in file order (of a split model, the first shard's).
     pub fn keys(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
         let Shard { map, header } = &self.shards[0];
-        header.entries.iter().filter_map(|e| e.read(map))
+        header.read(map)
     }
 
     /// The string under `key`; an error naming the key if it is something else.

@@ -1,7 +1,7 @@
 //! One validating walk over a shard: header, metadata, tensor table.
 //!
 //! Nothing in the file is trusted. A count is compared with the bytes that are left before
-//! anything is done with it, and memory grows only with entries that were really there.
+//! anything is done with it, and so what is reserved for that many entries is bounded by the file.
 
 use std::ops::Range;
 
@@ -11,53 +11,54 @@ use super::{DEFAULT_ALIGNMENT, KEY_ALIGNMENT, MAX_ARRAY_DEPTH, MAX_KEY_LEN, MIN_
 use crate::quant::GgmlType;
 use crate::{Error, Result};
 
-/// One metadata entry: where its key and value lie in the shard.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub key: Range<usize>,
-    pub ty: ValueType,
-    /// For arrays: the element type and count; unused otherwise.
-    pub elem: ValueType,
-    pub len: usize,
-    /// The value's bytes; of an array, its elements.
-    pub data: Range<usize>,
-}
-
 /// What one walk over a shard finds.
 #[derive(Debug)]
 pub(super) struct Header {
     pub version: u32,
     pub alignment: u64,
-    /// In file order.
-    pub entries: Vec<Entry>,
-    /// Indices into `entries`, sorted by key.
+    /// Where each metadata entry begins, in file order, and where the last one ends: less than the
+    /// entries take in the file.
+    pub entries: Vec<usize>,
+    /// Numbers of entries, sorted by key.
     pub by_key: Vec<u32>,
     /// In file order.
     pub tensors: Vec<TensorInfo>,
 }
 
 impl Header {
-    /// The entry under `key`.
-    pub fn find(&self, bytes: &[u8], key: &str) -> Option<&Entry> {
-        let at = self
-            .by_key
-            .binary_search_by(|&i| bytes[self.entries[i as usize].key.clone()].cmp(key.as_bytes()))
-            .ok()?;
-        Some(&self.entries[self.by_key[at] as usize])
+    /// The value under `key`.
+    pub fn find<'a>(&self, bytes: &'a [u8], key: &str) -> Option<Value<'a>> {
+        let key_of = |&i: &u32| key_at(bytes, self.entries[i as usize]);
+        let at = self.by_key.binary_search_by(|i| key_of(i).cmp(key.as_bytes())).ok()?;
+        let i = self.by_key[at] as usize;
+        Some(read(bytes, self.entries[i]..self.entries[i + 1])?.1)
+    }
+
+    /// All keys and values in file order.
+    pub fn read<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+        self.entries.windows(2).filter_map(|at| read(bytes, at[0]..at[1]))
     }
 }
 
-impl Entry {
-    /// The key and value; none only if the file was changed under the map.
-    pub fn read<'a>(&self, bytes: &'a [u8]) -> Option<(&'a str, Value<'a>)> {
-        let key = std::str::from_utf8(&bytes[self.key.clone()]).ok()?;
-        let data = &bytes[self.data.clone()];
-        let value = match self.ty {
-            ValueType::Array => Value::Array(Array { key, elem: self.elem, len: self.len, bytes: data }),
-            ty => Cursor::new(data).value(ty, key, 0).ok()?,
-        };
-        Some((key, value))
-    }
+/// The key of the entry that begins at `start`.
+fn key_at(bytes: &[u8], start: usize) -> &[u8] {
+    Cursor { bytes, pos: start }.str_bytes().unwrap_or_default()
+}
+
+/// The key and value of a checked entry; none only if the file was changed under the map.
+fn read(bytes: &[u8], at: Range<usize>) -> Option<(&str, Value<'_>)> {
+    let mut c = Cursor { bytes: bytes.get(..at.end)?, pos: at.start };
+    let key = c.str().ok()?;
+    let value = match c.value_type().ok()? {
+        ValueType::Array => {
+            let elem = c.value_type().ok()?;
+            let len = c.u64().ok()?;
+            let len = c.count(len, elem.min_size()).ok()?;
+            Value::Array(Array { key, elem, len, bytes: &c.bytes[c.pos..] })
+        }
+        ty => c.value(ty, key, 0).ok()?,
+    };
+    Some((key, value))
 }
 
 /// Walks shard number `shard`, whose bytes are `bytes`.
@@ -67,27 +68,29 @@ pub(super) fn parse(bytes: &[u8], shard: u16) -> Result<Header> {
     let n_tensors = c.u64().map_err(|e| prefix("header: tensor count", e))?;
     let n_entries = c.u64().map_err(|e| prefix("header: metadata count", e))?;
     // Name length, dimension count, one dimension, type, offset.
-    c.count(n_tensors, 8 + 4 + 8 + 4 + 8).map_err(|e| prefix("header: tensor count", e))?;
+    let n_tensors = c.count(n_tensors, 8 + 4 + 8 + 4 + 8).map_err(|e| prefix("header: tensor count", e))?;
     // Key length, one byte of key, type, one byte of value.
-    c.count(n_entries, 8 + 1 + 4 + 1).map_err(|e| prefix("header: metadata count", e))?;
+    let n_entries = c.count(n_entries, 8 + 1 + 4 + 1).map_err(|e| prefix("header: metadata count", e))?;
 
-    let mut entries = Vec::new();
+    let mut entries = Vec::with_capacity(n_entries + 1);
     for i in 0..n_entries {
-        entries.push(entry(&mut c, i)?);
+        entries.push(c.pos);
+        entry(&mut c, i)?;
     }
-    let key = |i: u32| &bytes[entries[i as usize].key.clone()];
-    let by_key = sorted(entries.len(), "metadata entries", key)?;
+    entries.push(c.pos);
+    let key = |i: u32| key_at(bytes, entries[i as usize]);
+    let by_key = sorted(n_entries, "metadata entries", key)?;
     if let Some(w) = by_key.windows(2).find(|w| key(w[0]) == key(w[1])) {
         let key = String::from_utf8_lossy(key(w[0]));
         return Err(Error::Format(format!("metadata key {key:?} occurs twice")));
     }
 
     let mut header = Header { version, alignment: DEFAULT_ALIGNMENT, entries, by_key, tensors: Vec::new() };
-    if let Some(entry) = header.find(bytes, KEY_ALIGNMENT) {
-        header.alignment = alignment(entry.read(bytes).map(|(_, v)| v))?;
+    if let Some(value) = header.find(bytes, KEY_ALIGNMENT) {
+        header.alignment = alignment(value)?;
     }
 
-    let mut tensors = Vec::new();
+    let mut tensors = Vec::with_capacity(n_tensors);
     for i in 0..n_tensors {
         tensors.push(tensor_entry(&mut c, i, shard)?);
     }
@@ -128,40 +131,28 @@ fn version(c: &mut Cursor) -> Result<u32> {
     }
 }
 
-fn entry(c: &mut Cursor, i: u64) -> Result<Entry> {
+fn entry(c: &mut Cursor, i: usize) -> Result<()> {
     let nth = |e| prefix(format_args!("metadata entry {i}: key"), e);
     let key = c.str().map_err(nth)?;
-    let key_at = c.pos - key.len()..c.pos;
     if key.is_empty() || key.len() > MAX_KEY_LEN {
         return Err(nth(Error::Format(format!("its length {} is outside 1..={MAX_KEY_LEN}", key.len()))));
     }
-    entry_value(c, key, key_at).map_err(|e| prefix(format_args!("metadata key {key:?}"), e))
-}
-
-fn entry_value<'a>(c: &mut Cursor<'a>, name: &'a str, key: Range<usize>) -> Result<Entry> {
-    let ty = c.value_type()?;
-    let start = c.pos;
-    Ok(match c.value(ty, name, 0)? {
-        Value::Array(a) => Entry { key, ty, elem: a.elem, len: a.len, data: c.pos - a.bytes.len()..c.pos },
-        _ => Entry { key, ty, elem: ty, len: 0, data: start..c.pos },
-    })
+    let mut value = || c.value_type().and_then(|ty| c.value(ty, key, 0));
+    value().map(drop).map_err(|e| prefix(format_args!("metadata key {key:?}"), e))
 }
 
 /// Checks the value of `general.alignment`.
-pub(super) fn alignment(value: Option<Value>) -> Result<u64> {
+pub(super) fn alignment(value: Value) -> Result<u64> {
     match value {
-        Some(Value::U32(v)) if v.is_power_of_two() && v >= MIN_ALIGNMENT => Ok(v.into()),
-        Some(Value::U32(v)) => Err(Error::Format(format!(
+        Value::U32(v) if v.is_power_of_two() && v >= MIN_ALIGNMENT => Ok(v.into()),
+        Value::U32(v) => Err(Error::Format(format!(
             "metadata key {KEY_ALIGNMENT:?} is {v}, want a power of two of at least {MIN_ALIGNMENT}"
         ))),
-        v => Err(Error::Format(format!(
-            "metadata key {KEY_ALIGNMENT:?} is {}, want u32",
-            v.map_or("unreadable", |v| v.ty().name())
-        ))),
+        v => Err(Error::Format(format!("metadata key {KEY_ALIGNMENT:?} is {}, want u32", v.ty().name()))),
     }
 }
 
-fn tensor_entry(c: &mut Cursor, i: u64, shard: u16) -> Result<TensorInfo> {
+fn tensor_entry(c: &mut Cursor, i: usize, shard: u16) -> Result<TensorInfo> {
     let name = c.str().map_err(|e| prefix(format_args!("tensor table entry {i}: name"), e))?;
     tensor::check_name(name).map_err(|e| prefix(format_args!("tensor table entry {i}"), e))?;
     let within = |e| prefix(format_args!("tensor {name:?}"), e);
@@ -232,11 +223,17 @@ impl<'a> Cursor<'a> {
         Error::Format(format!("{n} do not fit into the {} bytes that are left", self.left()))
     }
 
-    fn str(&mut self) -> Result<&'a str> {
+    fn str_bytes(&mut self) -> Result<&'a [u8]> {
         let len = self.u64()?;
         let len = self.count(len, 1).map_err(|e| prefix("string length", e))?;
-        std::str::from_utf8(self.bytes(len)?)
-            .map_err(|e| Error::Format(format!("not valid UTF-8 (byte {} of {len})", e.valid_up_to())))
+        self.bytes(len)
+    }
+
+    fn str(&mut self) -> Result<&'a str> {
+        let bytes = self.str_bytes()?;
+        std::str::from_utf8(bytes).map_err(|e| {
+            Error::Format(format!("not valid UTF-8 (byte {} of {})", e.valid_up_to(), bytes.len()))
+        })
     }
 
     fn value_type(&mut self) -> Result<ValueType> {

@@ -169,7 +169,7 @@ impl<'a> Writer<'a> {
             )));
         }
         if key == KEY_ALIGNMENT {
-            parse::alignment(Some(value))?;
+            parse::alignment(value)?;
         }
         let mut bytes = Vec::new();
         encode(&mut bytes, value);

@@ -196,7 +196,8 @@ impl Model {
 /// Other things come in GGUF files too, and lack a model's keys: better to say what they are.
 fn must_be_a_model(file: &File) -> Result<()> {
     let what = match file.str("general.type")? {
-        Some("adapter") => "a LoRA adapter, which goes with a model",
+        None if file.get("adapter.type").is_none() => return Ok(()),
+        None | Some("adapter") => "a LoRA adapter, which goes with a model",
         Some("imatrix") => "an importance matrix, which goes into quantization",
         Some("mmproj") => "a projector of images or sound, which goes with a model",
         _ => return Ok(()),

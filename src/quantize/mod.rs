@@ -152,11 +152,13 @@ fn plan<'a>(file: &'a File, params: &'a QuantizeParams<'a>) -> Result<(Vec<Plann
     tensors.sort_by_key(|t| (rules::layer(&t.name), t.name.as_str()));
     let mut rules = Rules::new(file, params, &tensors)?;
     let mut plan = Vec::with_capacity(tensors.len());
+    let mut n_quantised = 0;
     for tensor in tensors {
         let ty = rules.choose(tensor)?;
         let mut importance = None;
         if ty != tensor.ty {
             check_source(tensor, params)?;
+            n_quantised += 1;
             importance = find_importance(tensor, params.imatrix)?;
             if importance.is_none() && rules::requires_importance(&tensor.name, ty, params.mixture) {
                 return Err(Error::Unsupported(format!(
@@ -167,6 +169,11 @@ fn plan<'a>(file: &'a File, params: &'a QuantizeParams<'a>) -> Result<(Vec<Plann
             }
         }
         plan.push(Planned { tensor, ty, importance });
+    }
+    if n_quantised > 0 && params.imatrix.is_some() && plan.iter().all(|p| p.importance.is_none()) {
+        return Err(Error::InvalidArgument(
+            "the imatrix has data for none of the tensors to quantise: it was made with another model".into(),
+        ));
     }
     Ok((plan, rules.n_fallback()))
 }

@@ -79,7 +79,7 @@ impl Tokens {
     ) -> Result<Tokens> {
         debug_assert!(scores.len() == n && attrs.len() == n);
         let mut t = Tokens {
-            arena: Vec::with_capacity(n * 16),
+            arena: Vec::new(),
             texts: Vec::with_capacity(n),
             pieces: Vec::new(),
             scores,
@@ -129,7 +129,7 @@ impl Tokens {
         let mut buf = Vec::new();
         self.pieces = Vec::with_capacity(self.len());
         // Broken texts can print as many times their length; together they may not.
-        let limit = self.arena.len().saturating_mul(4).saturating_add(1 << 20);
+        let limit = self.arena.len().saturating_mul(4).saturating_add(1 << 16);
         for id in 0..self.len() as u32 {
             buf.clear();
             let text = self.text(id);

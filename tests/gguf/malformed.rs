@@ -169,7 +169,7 @@ fn table() {
     ];
     assert!(table.len() >= 60);
     for (what, texts, bytes) in table {
-        let limit = 16 * bytes.len() + 4096;
+        let limit = 3 * bytes.len() + 4096;
         let (result, size) = largest(|| File::from_bytes(bytes));
         let Err(e) = result else { panic!("{what}: accepted") };
         let m = e.to_string();
@@ -242,7 +242,7 @@ fn walk(f: &File) {
 }
 
 fn check(bytes: Vec<u8>) {
-    let limit = 64 * bytes.len() + 4096;
+    let limit = 3 * bytes.len() + 4096;
     let (result, size) = largest(|| File::from_bytes(bytes));
     assert!(size <= limit, "{size} bytes were allocated at once, limit {limit}");
     if let Ok(f) = result {

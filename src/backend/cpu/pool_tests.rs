@@ -97,7 +97,9 @@ fn no_work_is_fine() {
 #[test]
 fn abort_skips_the_rest_and_the_pool_goes_on() {
     let mut pool = Pool::new(2).unwrap();
-    let work = Steps::new(vec![4; 100]);
+    // Only the calling thread asks; the other shall not have done all before it comes to that.
+    let mut work = Steps::new(vec![4; 100]);
+    work.slow_thread = Some(1);
     let mut asked = 0;
     let mut abort = || {
         asked += 1;

@@ -1,9 +1,11 @@
 //! What the tests and benchmarks share: synthetic models ([`synth`]), the reference peer
-//! ([`peer`]) and the law that says what parity with it means ([`parity`]).
+//! ([`peer`]), the law that says what parity with it means ([`parity`]), and a [`harness`] for tests that
+//! may lack what they need.
 //!
 //! Nothing of the library depends on this crate, and nothing here is shipped.
 
 pub mod engine;
+pub mod harness;
 pub mod limits;
 pub mod ours;
 pub mod parity;

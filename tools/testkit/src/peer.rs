@@ -169,17 +169,12 @@ impl Peer {
         std::env::var("ROCMFORGE_REQUIRE_PEER").is_ok_and(|v| v == "1")
     }
 
-    /// [`Peer::open`] for a test: without a peer it prints `ignored: <reason>` and gives `None`, or
-    /// panics if `ROCMFORGE_REQUIRE_PEER=1`.
-    pub fn for_test() -> Option<Peer> {
-        match Self::open() {
-            Ok(peer) => Some(peer),
-            Err(reason) if Self::required() => panic!("the reference peer is required: {reason}"),
-            Err(reason) => {
-                println!("ignored: {reason}");
-                None
-            }
-        }
+    /// [`Peer::open`] for a test that does not run without it (see [`crate::harness::peer`]).
+    ///
+    /// # Panics
+    /// Without a peer.
+    pub fn for_test() -> Peer {
+        Self::open().unwrap_or_else(|reason| panic!("the reference peer is required: {reason}"))
     }
 
     /// A file of the peer's source tree, such as `models/ggml-vocab-qwen2.gguf`.
@@ -363,19 +358,4 @@ fn grow<T: Default + Clone>(n: usize, mut fill: impl FnMut(&mut [T]) -> i32) -> 
     }
     buf.truncate(usize::try_from(got).expect("the peer asked twice for a larger buffer"));
     buf
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokenizes_with_the_reference() {
-        let Some(peer) = Peer::for_test() else { return };
-        let vocab = peer.load_vocab(&peer.source("models/ggml-vocab-gpt-2.gguf")).unwrap();
-        let ids = vocab.tokenize(b"Hello world", false, false);
-        assert_eq!(ids, [15496, 995]);
-        assert_eq!(vocab.detokenize(&ids, false, false), b"Hello world");
-        assert_eq!(vocab.token_to_piece(995, 1, false), b"world");
-    }
 }

@@ -1,0 +1,56 @@
+//! Test programs whose tests may need what a machine lacks. The compiler's own harness knows no such
+//! tests: it would count them as passed.
+
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::peer::Peer;
+
+/// The tests of a program, which has `harness = false` in its manifest.
+#[derive(Default)]
+pub struct Tests(Vec<Trial>);
+
+impl Tests {
+    /// Adds a test that fails if it panics. What it `needs` is there, or the reason why not: then the
+    /// test is reported as ignored.
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        needs: Result<(), String>,
+        test: impl FnOnce() + Send + 'static,
+    ) {
+        let name = name.into();
+        if let Err(reason) = &needs {
+            println!("{name}: ignored: {reason}");
+        }
+        let test = move || {
+            test();
+            Ok(())
+        };
+        self.0.push(Trial::test(name, test).with_ignored_flag(needs.is_err()));
+    }
+
+    /// Runs them as the command line says: the result of `main`.
+    pub fn run(self) -> ExitCode {
+        libtest_mimic::run(&Arguments::from_args(), self.0).exit_code()
+    }
+}
+
+/// The reference peer. One that is required is never lacking: its tests fail without it.
+pub fn peer() -> Result<(), String> {
+    if Peer::required() { Ok(()) } else { Peer::open().map(drop) }
+}
+
+/// A program on the path that answers to `--version`.
+pub fn tool(name: &str) -> Result<(), String> {
+    let output = Command::new(name).arg("--version").output();
+    output.map(drop).map_err(|e| format!("{name} does not start: {e}"))
+}
+
+/// Prints what a test measured, with `--nocapture`.
+pub fn note(text: std::fmt::Arguments<'_>) {
+    if std::env::args().any(|arg| arg == "--nocapture") {
+        println!("{text}");
+    }
+}
