@@ -44,14 +44,14 @@ impl<const N: usize> Numbers<N> {
     }
 }
 
-/// The same vector. The compiler makes it before the next one: it would else load the numbers of all
-/// the points of a block before it looks up the first, and run out of registers.
+/// The same vector, of which the compiler knows no more how it came about, and which it makes before
+/// the next one.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn now(mut points: __m256i) -> __m256i {
+fn now(mut x: __m256i) -> __m256i {
     // SAFETY: no instructions.
-    unsafe { asm!("/* {0} */", inout(ymm_reg) points, options(nostack, preserves_flags)) }
-    points
+    unsafe { asm!("/* {0} */", inout(ymm_reg) x, options(nostack, preserves_flags)) }
+    x
 }
 
 /// The value for each number from 0 to 7. Written out, as a closure that is called so often is not
@@ -74,6 +74,9 @@ unsafe fn point<N: Copy + Into<usize>, T: Copy, const M: usize>(grid: &[T; M], p
     // SAFETY: the caller's.
     unsafe { *grid.get_unchecked((*p.add(i)).into()) }
 }
+
+// Without `now`, the numbers of all the points of a block would be loaded before the first is looked
+// up, more than there are registers.
 
 /// Four points of eight coordinates; their numbers at p are below M.
 #[inline]
@@ -351,21 +354,20 @@ impl InVectors for BlockIQ3_S {
     }
 }
 
-/// Three times each byte, without what overflows.
+/// Three times each byte, without what overflows. Without `now`, powers of three would become
+/// multiplications in 16 bits.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn tripled(x: __m256i) -> __m256i {
-    _mm256_add_epi8(x, _mm256_add_epi8(x, x))
+    now(_mm256_add_epi8(x, _mm256_add_epi8(x, x)))
 }
 
-/// The first digit to base three of each byte as a fraction of 256.
+/// The first digit to base three of each byte as a fraction of 256; bytes are 128 below their value,
+/// which [`tripled`] keeps, so that they compare as signed.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn digits(x: __m256i) -> __m256i {
-    let from = |least: u8| {
-        let least = _mm256_set1_epi8(least as i8);
-        _mm256_cmpeq_epi8(_mm256_max_epu8(x, least), x)
-    };
+    let from = |least: u8| _mm256_cmpgt_epi8(x, _mm256_set1_epi8((least - 1).wrapping_sub(128) as i8));
     _mm256_abs_epi8(_mm256_add_epi8(from(86), from(171)))
 }
 
@@ -380,17 +382,18 @@ impl InVectors for BlockTQ1_0 {
             let y = _mm_loadu_si128(qs.add(32).cast());
             (_mm256_loadu_si256(qs.cast()), y, z, (&raw const (*p).d).read_unaligned())
         };
+        let below = |x: __m256i| _mm256_xor_si256(x, _mm256_set1_epi8(-128));
         // Times a power of three, the next digit is the first: five of 32 bytes, five of 16 and
         // four of 4.
-        let mut thirds = [x; 5];
+        let mut thirds = [below(x); 5];
         for i in 1..5 {
             thirds[i] = tripled(thirds[i - 1]);
         }
-        let y = _mm256_broadcastsi128_si256(y);
+        let y = below(_mm256_broadcastsi128_si256(y));
         let pair = _mm256_blend_epi32::<0xf0>(y, tripled(y));
         let next = tripled(tripled(pair));
         let last = tripled(tripled(next));
-        let z = _mm256_set1_epi32(z);
+        let z = below(_mm256_set1_epi32(z));
         let z = _mm256_blend_epi32::<0xaa>(z, tripled(z));
         let z = _mm256_blend_epi32::<0xcc>(z, tripled(tripled(z)));
         let last = _mm256_blend_epi32::<0xf0>(last, z);

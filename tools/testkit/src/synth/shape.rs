@@ -266,6 +266,31 @@ pub const SHAPES: &[Shape] = &[
         n_ff: 5632,
         ..TINY_LLAMA
     },
+    Shape {
+        name: "llama2-7b",
+        n_vocab: 32000,
+        n_ctx: 4096,
+        n_embd: 4096,
+        n_layer: 32,
+        n_head: 32,
+        n_head_kv: 32,
+        head_dim: 128,
+        n_ff: 11008,
+        ..TINY_LLAMA
+    },
+    Shape {
+        name: "llama3-8b",
+        n_vocab: 128256,
+        n_ctx: 8192,
+        n_embd: 4096,
+        n_layer: 32,
+        n_head: 32,
+        n_head_kv: 8,
+        head_dim: 128,
+        n_ff: 14336,
+        rope: Rope::Plain,
+        ..TINY_LLAMA3
+    },
 ];
 
 impl Shape {
