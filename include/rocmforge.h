@@ -654,9 +654,15 @@ typedef struct rf_model_params {
      */
     bool vocab_only;
     /**
+     * Copy the weights into memory in place of computing on the mapped file. The load then takes as
+     * long as reading the file, and the memory is this process's own; in turn it is of large pages,
+     * which are faster to read: what generates long texts with a large model gains. Default false.
+     */
+    bool no_mmap;
+    /**
      * Zero.
      */
-    uint8_t reserved[3];
+    uint8_t reserved[2];
     /**
      * Told how far the load is, and can cancel it; or NULL.
      */
@@ -1055,8 +1061,8 @@ enum rf_status rf_device_last_error(const struct rf_device *device,
 enum rf_status rf_model_params_init(struct rf_model_params *params, size_t struct_size);
 
 /**
- * Loads a model from a GGUF file. The file is mapped, not read, and has to stay as it is while the
- * model is in use: who shortens it in place brings the process down with SIGBUS.
+ * Loads a model from a GGUF file. The file is mapped, not read (but see no_mmap), and has to stay as
+ * it is while the model is in use: who shortens it in place brings the process down with SIGBUS.
  *
  * @param path   The file; of a model split over several (NAME-00001-of-0000N.gguf), the first, and
  *               the others are found beside it. See rf_split_path().

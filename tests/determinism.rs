@@ -74,6 +74,21 @@ fn same_inputs_same_bits() {
     }
 }
 
+/// Weights that were copied: nothing is read from the file any more.
+#[test]
+fn a_copied_model_gives_the_bits_of_the_mapped_one() {
+    for (i, path) in [demo(), mixture()].iter().enumerate() {
+        let want = logits(&mut context(&load(path), 2));
+        let copy = scratch(&format!("determinism-copied-{i}.gguf"));
+        std::fs::copy(path, &copy).unwrap();
+        let params = ModelParams { no_mmap: true, ..ModelParams::default() };
+        let model = Arc::new(Model::load(&copy, params).unwrap());
+        let zeros = vec![0; std::fs::metadata(&copy).unwrap().len() as usize];
+        std::fs::write(&copy, zeros).unwrap();
+        assert!(want == logits(&mut context(&model, 2)), "{}", path.display());
+    }
+}
+
 /// Greedy text after a prompt that goes through tiles, and the smallest lead of a best token over
 /// the second.
 fn greedy(ctx: &mut Context, prompt: &[u8], n: usize) -> (String, f32) {

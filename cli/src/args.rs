@@ -108,6 +108,9 @@ pub struct ComputeArgs {
         value_parser = cache_type()
     )]
     pub cache_type_v: GgmlType,
+    /// Read the weights into memory in place of mapping the file: a slower start, faster generation
+    #[arg(long)]
+    pub no_mmap: bool,
 }
 
 /// Flags of `generate`.

@@ -72,7 +72,7 @@ pub fn bar(what: &'static str) -> Option<ProgressBar> {
 }
 
 /// Loads a model to compute with, behind a progress bar if someone is watching.
-pub fn load(path: &Path, log: Log, verbose: bool) -> Outcome<Arc<Model>> {
+pub fn load(path: &Path, no_mmap: bool, log: Log, verbose: bool) -> Outcome<Arc<Model>> {
     // Log lines would tear the bar.
     let bar = if verbose { None } else { bar("loading") };
     let mut progress = |share: f32| {
@@ -81,7 +81,7 @@ pub fn load(path: &Path, log: Log, verbose: bool) -> Outcome<Arc<Model>> {
         }
         !interrupt::requested()
     };
-    let params = ModelParams { progress: Some(&mut progress), log, ..ModelParams::default() };
+    let params = ModelParams { no_mmap, progress: Some(&mut progress), log, ..ModelParams::default() };
     let model = Model::load(path, params);
     if let Some(bar) = &bar {
         bar.finish_and_clear();

@@ -107,11 +107,13 @@ pub trait Backend: Send + Sync {
     /// What it runs on, in words for a person: processor and instruction set.
     fn description(&self) -> String;
     /// Takes the tensors `weights` of `file` (a [`WeightId`] is an index into
-    /// [`gguf::File::tensors`]). `progress` is called with the share done, 0 to 1; `false` cancels.
+    /// [`gguf::File::tensors`]). With `copy`, a backend that can compute on the mapped file copies them
+    /// all the same. `progress` is called with the share done, 0 to 1; `false` cancels.
     fn bind(
         &self,
         file: &Arc<gguf::File>,
         weights: &[WeightId],
+        copy: bool,
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Arc<dyn Weights>>;
     /// Opens a session over weights that this backend bound.

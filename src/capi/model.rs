@@ -95,8 +95,12 @@ pub struct rf_model_params {
     pub n_gpu_layers: i32,
     /// Leave the weights alone: for tokenizing and metadata. Default false.
     pub vocab_only: Flag,
+    /// Copy the weights into memory in place of computing on the mapped file. The load then takes as
+    /// long as reading the file, and the memory is this process's own; in turn it is of large pages,
+    /// which are faster to read: what generates long texts with a large model gains. Default false.
+    pub no_mmap: Flag,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
     /// Told how far the load is, and can cancel it; or NULL.
     pub progress_callback: rf_progress_callback,
     /// For progress_callback.
@@ -111,7 +115,8 @@ no_padding!(rf_model_params {
     struct_size: usize,
     n_gpu_layers: i32,
     vocab_only: Flag,
-    reserved: [u8; 3],
+    no_mmap: Flag,
+    reserved: [u8; 2],
     progress_callback: rf_progress_callback,
     progress_user_data: *mut c_void,
     log_callback: rf_log_callback,
@@ -126,7 +131,8 @@ unsafe impl Extensible for rf_model_params {
             struct_size: size_of::<Self>(),
             n_gpu_layers: -1,
             vocab_only: Flag::default(),
-            reserved: [0; 3],
+            no_mmap: Flag::default(),
+            reserved: [0; 2],
             progress_callback: None,
             progress_user_data: std::ptr::null_mut(),
             log_callback: None,
@@ -145,8 +151,8 @@ pub unsafe extern "C" fn rf_model_params_init(params: *mut rf_model_params, stru
     ffi::call("rf_model_params_init", || unsafe { init_struct(params, struct_size) })
 }
 
-/// Loads a model from a GGUF file. The file is mapped, not read, and has to stay as it is while the
-/// model is in use: who shortens it in place brings the process down with SIGBUS.
+/// Loads a model from a GGUF file. The file is mapped, not read (but see no_mmap), and has to stay as
+/// it is while the model is in use: who shortens it in place brings the process down with SIGBUS.
 ///
 /// @param path   The file; of a model split over several (NAME-00001-of-0000N.gguf), the first, and
 ///               the others are found beside it. See rf_split_path().
@@ -175,7 +181,7 @@ pub(super) fn path(path: &CStr) -> &Path {
 }
 
 fn load(path: &CStr, p: &rf_model_params) -> Outcome<Loaded> {
-    if p.reserved != [0; 3] {
+    if p.reserved != [0; 2] {
         return Err(Failure::invalid("the reserved bytes of rf_model_params are not zero; initialise it"));
     }
     let log = log(p.log_callback, p.log_user_data);
@@ -195,6 +201,7 @@ fn load(path: &CStr, p: &rf_model_params) -> Outcome<Loaded> {
     let mut told = p.progress_callback.map(|f| move |done| unsafe { f(done, user_data) }.get());
     let params = ModelParams {
         vocab_only: p.vocab_only.get(),
+        no_mmap: p.no_mmap.get(),
         progress: told.as_mut().map(|f| f as &mut dyn FnMut(f32) -> bool),
         log,
     };

@@ -13,7 +13,7 @@ mod value;
 mod writer;
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, MmapMut};
 
@@ -54,6 +54,8 @@ pub struct File {
 #[derive(Debug)]
 struct Shard {
     map: Mmap,
+    /// What is mapped; nothing where the bytes were given.
+    source: Option<(PathBuf, std::fs::File)>,
     /// Its tensors are moved to the [`File`].
     header: parse::Header,
 }
@@ -73,13 +75,15 @@ impl Shard {
         // SAFETY: the map is private and read-only, so this process cannot change it. Another
         // process that changes the file meanwhile breaks the contract documented on `File`.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Self::parse(map, no).map_err(|e| prefix(path.display(), e))
+        let mut shard = Self::parse(map, no).map_err(|e| prefix(path.display(), e))?;
+        shard.source = Some((path.to_path_buf(), file));
+        Ok(shard)
     }
 
     fn parse(map: Mmap, no: u16) -> Result<Shard> {
         counters::file_parse();
         let header = parse::parse(&map, no)?;
-        Ok(Shard { map, header })
+        Ok(Shard { map, source: None, header })
     }
 }
 
@@ -163,13 +167,13 @@ impl File {
 
     /// The value under `key`.
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
-        let Shard { map, header } = &self.shards[0];
+        let Shard { map, header, .. } = &self.shards[0];
         header.find(map, key)
     }
 
     /// All metadata in file order (of a split model, the first shard's).
     pub fn keys(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
-        let Shard { map, header } = &self.shards[0];
+        let Shard { map, header, .. } = &self.shards[0];
         header.read(map)
     }
 
@@ -263,6 +267,25 @@ impl File {
     /// If `t` comes from another file in which such an offset exists and here does not.
     pub fn data(&self, t: &TensorInfo) -> &[u8] {
         &self.shards[t.shard as usize].map[t.offset as usize..][..t.n_bytes()]
+    }
+
+    /// Copies the data of `t` to `out`, which has `t.n_bytes()` bytes. It is read from the file, so that
+    /// the map takes no memory for it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, or is shorter than it was.
+    ///
+    /// # Panics
+    /// As [`File::data`]; if `out` has another size.
+    pub fn read(&self, t: &TensorInfo, out: &mut [u8]) -> Result<()> {
+        assert_eq!(out.len(), t.n_bytes(), "the data of {}", t.name);
+        #[cfg(unix)]
+        if let Some((path, file)) = &self.shards[t.shard as usize].source {
+            use std::os::unix::fs::FileExt;
+            return file.read_exact_at(out, t.offset).map_err(|e| Error::io(path, e));
+        }
+        out.copy_from_slice(self.data(t));
+        Ok(())
     }
 
     /// Tells the system that the data of `t` will be read soon, so that it can start to load it.

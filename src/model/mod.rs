@@ -27,6 +27,10 @@ const MIB: f64 = (1 << 20) as f64;
 pub struct ModelParams<'a> {
     /// Leave the weights alone: for tokenizing and metadata.
     pub vocab_only: bool,
+    /// Copy the weights into memory in place of computing on the mapped file. The load then takes as
+    /// long as reading the file, and the memory is this process's own; in turn it is of large pages,
+    /// which are faster to read, and nothing that happens to the file later matters.
+    pub no_mmap: bool,
     /// Called on the loading thread with the share done, 0 to 1; `false` cancels the load with
     /// [`Error::Aborted`].
     pub progress: Option<&'a mut dyn FnMut(f32) -> bool>,
@@ -82,7 +86,10 @@ impl Model {
         if !progress(0.0) {
             return Err(Error::Aborted("loading stopped by the progress callback".into()));
         }
-        let compute = if params.vocab_only { None } else { Some(Compute::load(&file, &vocab, progress)?) };
+        let compute = match params.vocab_only {
+            true => None,
+            false => Some(Compute::load(&file, &vocab, params.no_mmap, progress)?),
+        };
         let model = Model { file, vocab, compute, load_time: start.elapsed() };
         for line in model.vocab.warnings() {
             warning!(params.log, "{line}");
@@ -206,7 +213,12 @@ fn must_be_a_model(file: &File) -> Result<()> {
 }
 
 impl Compute {
-    fn load(file: &Arc<File>, vocab: &Vocab, progress: &mut dyn FnMut(f32) -> bool) -> Result<Compute> {
+    fn load(
+        file: &Arc<File>,
+        vocab: &Vocab,
+        copy: bool,
+        progress: &mut dyn FnMut(f32) -> bool,
+    ) -> Result<Compute> {
         let arch = Arch::find(file.need_str("general.architecture")?)?;
         let hparams = Hparams::from_gguf(file, arch.name)?;
         if vocab.n_tokens() > hparams.n_vocab {
@@ -219,7 +231,7 @@ impl Compute {
         let tensors = TensorTable::new(file)?;
         let needed = arch.weights(&hparams, &tensors)?;
         let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
-        let weights = backend.bind(file, &needed, progress)?;
+        let weights = backend.bind(file, &needed, copy, progress)?;
         Ok(Compute { arch, hparams, tensors, backend, weights, sums: OnceLock::new() })
     }
 }

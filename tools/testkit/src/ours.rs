@@ -17,7 +17,12 @@ pub struct Ours {
 impl Ours {
     /// Load the model at `path`.
     pub fn load(path: &Path) -> Result<Arc<Model>, String> {
-        Model::load(path, ModelParams::default()).map(Arc::new).map_err(|e| e.to_string())
+        Ours::load_with(path, ModelParams::default())
+    }
+
+    /// Load the model at `path` in the way of `params`.
+    pub fn load_with(path: &Path, params: ModelParams<'_>) -> Result<Arc<Model>, String> {
+        Model::load(path, params).map(Arc::new).map_err(|e| e.to_string())
     }
 
     /// A context over `model`.

@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
+use rocmforge::ModelParams;
 use rocmforge::gguf::{File, TensorInfo};
 use rocmforge_testkit::engine::{Engine, Item, Params};
 use rocmforge_testkit::limits;
@@ -51,6 +52,9 @@ struct Args {
     /// Also measure ours with this many threads, on the first model; 0 leaves it out.
     #[arg(long, default_value_t = 8)]
     oversubscribed: usize,
+    /// Ours copies the weights into memory in place of mapping the file.
+    #[arg(long)]
+    no_mmap: bool,
     /// Measure one side on the first file of --files and print the numbers.
     #[arg(long, hide = true)]
     measure: Option<Side>,
@@ -120,7 +124,8 @@ fn child(side: Side, args: &Args) -> Result<(), String> {
     let elapsed = || start.elapsed().as_secs_f64();
     let sample = match side {
         Side::Ours => {
-            let model = Ours::load(path)?;
+            let model =
+                Ours::load_with(path, ModelParams { no_mmap: args.no_mmap, ..ModelParams::default() })?;
             let load = elapsed();
             measure(&mut Ours::context(&model, &params)?, load, args)?
         }
@@ -142,6 +147,7 @@ fn spawn(side: Side, path: &Path, threads: usize, args: &Args) -> Result<Sample,
         .args(["--measure", side, "--threads", &threads.to_string()])
         .args(["--pp", &args.pp.to_string(), "--tg", &args.tg.to_string(), "--files"])
         .arg(path)
+        .args(args.no_mmap.then_some("--no-mmap"))
         .output()
         .map_err(|e| e.to_string())?;
     if !out.status.success() {
