@@ -18,6 +18,9 @@ pub type SeqId = i32;
 /// A position in a sequence.
 pub type Pos = i32;
 
+/// Cells that attention takes or skips together: those of a word of the mask.
+const BLOCK: usize = 64;
+
 /// Sequences a context can hold.
 pub const MAX_SEQ: usize = 256;
 
@@ -49,6 +52,10 @@ pub struct Cells {
     has_shift: bool,
     n_used: usize,
     n_seq: usize,
+    /// Cells in use in each block.
+    used: Vec<u8>,
+    /// The highest position of each sequence and its cell; `None` where they have to be looked up.
+    last: Vec<Option<(Pos, usize)>>,
     /// No cell before this one is free.
     head: usize,
     /// No cell from this one on is in use.
@@ -65,6 +72,8 @@ impl Cells {
             has_shift: false,
             n_used: 0,
             n_seq,
+            used: vec![0; n_cells.div_ceil(BLOCK)],
+            last: vec![None; n_seq],
             head: 0,
             end: 0,
         }
@@ -105,6 +114,8 @@ impl Cells {
     pub fn clear(&mut self) {
         self.seqs.fill(SeqSet::default());
         self.shift.fill(0);
+        self.used.fill(0);
+        self.last.fill(None);
         (self.has_shift, self.n_used, self.head, self.end) = (false, 0, 0, 0);
     }
 
@@ -113,6 +124,7 @@ impl Cells {
     }
 
     fn drop_seq(&mut self, i: usize, seq: SeqId) {
+        self.last[seq as usize] = None;
         self.seqs[i].remove(seq);
         if self.seqs[i].is_empty() {
             self.freed(i);
@@ -122,6 +134,7 @@ impl Cells {
     /// Notes that cell `i` has come to be in no sequence.
     fn freed(&mut self, i: usize) {
         self.n_used -= 1;
+        self.used[i / BLOCK] -= 1;
         self.shift[i] = 0;
         self.head = self.head.min(i);
         while self.end > 0 && self.seqs[self.end - 1].is_empty() {
@@ -144,6 +157,7 @@ impl Cells {
     pub fn seq_cp(&mut self, src: SeqId, dst: SeqId, range: Range<Pos>) -> Result<()> {
         self.check_seq(src)?;
         self.check_seq(dst)?;
+        self.last[dst as usize] = None;
         for i in 0..self.end {
             if self.in_range(i, src, &range) {
                 self.seqs[i].insert(dst);
@@ -155,6 +169,7 @@ impl Cells {
     /// Removes every sequence but `seq`.
     pub fn seq_keep(&mut self, seq: SeqId) -> Result<()> {
         self.check_seq(seq)?;
+        self.last.fill(None);
         for i in 0..self.end {
             let (was_free, keep) = (self.seqs[i].is_empty(), self.seqs[i].has(seq));
             self.seqs[i] = SeqSet::default();
@@ -204,6 +219,7 @@ impl Cells {
             }
             to(self.pos[i])?;
         }
+        self.last[seq as usize] = None;
         for i in 0..self.end {
             if self.in_range(i, seq, &range) {
                 let pos = to(self.pos[i])?;
@@ -247,21 +263,63 @@ impl Cells {
         self.len() - self.n_used
     }
 
-    /// Puts a token at a free cell and gives its index. The caller has checked that there is one.
+    /// Puts a token at a free cell and gives its index; `None` if there is none, or no sequence.
+    ///
+    /// Where a context has several sequences, each fills blocks of its own as long as there are free
+    /// ones, so that attention to one skips the cells of the others, and nothing need be moved together
+    /// later.
     pub fn place(&mut self, pos: Pos, seqs: &[SeqId]) -> Option<usize> {
-        let i = (self.head..self.len()).find(|&i| self.seqs[i].is_empty())?;
+        let first = *seqs.first()?;
+        let last = self.last(first);
+        let i = match self.n_seq {
+            1 => None,
+            _ => self.after(last).or_else(|| self.used.iter().position(|&n| n == 0).map(|b| b * BLOCK)),
+        };
+        let i = i.or_else(|| (self.head..self.len()).find(|&i| self.seqs[i].is_empty()))?;
         self.pos[i] = pos;
         for &seq in seqs {
             self.seqs[i].insert(seq);
+            let last = &mut self.last[seq as usize];
+            if last.is_some_and(|(highest, _)| highest <= pos) {
+                *last = Some((pos, i));
+            }
         }
-        self.n_used += 1;
-        self.head = i + 1;
-        self.end = self.end.max(i + 1);
+        if last.is_none() {
+            self.last[first as usize] = Some((pos, i));
+        }
+        self.took(i);
         Some(i)
+    }
+
+    /// Notes that cell `i`, which was free, is in use.
+    fn took(&mut self, i: usize) {
+        self.n_used += 1;
+        self.used[i / BLOCK] += 1;
+        self.end = self.end.max(i + 1);
+        if self.head == i {
+            self.head = i + 1;
+        }
+    }
+
+    /// The highest position of `seq` and the (last) cell that has it.
+    fn last(&mut self, seq: SeqId) -> Option<(Pos, usize)> {
+        if self.last[seq as usize].is_none() {
+            let cells = (0..self.end).filter(|&i| self.seqs[i].has(seq));
+            self.last[seq as usize] = cells.map(|i| (self.pos[i], i)).max();
+        }
+        self.last[seq as usize]
+    }
+
+    /// The cell after the last one of a sequence, if it is free and begins no block of others.
+    fn after(&self, last: Option<(Pos, usize)>) -> Option<usize> {
+        let i = last?.1 + 1;
+        let free = self.seqs.get(i)?.is_empty();
+        (free && (!i.is_multiple_of(BLOCK) || self.used[i / BLOCK] == 0)).then_some(i)
     }
 
     /// Frees a cell that [`Cells::place`] gave.
     pub fn unplace(&mut self, i: usize) {
+        self.last.fill(None);
         self.seqs[i] = SeqSet::default();
         self.freed(i);
     }

@@ -390,8 +390,7 @@ impl Cells {
     /// Takes a free cell for a token of several sequences.
     fn put(&mut self, i: usize, pos: Pos, seqs: SeqSet) {
         (self.pos[i], self.seqs[i]) = (pos, seqs);
-        self.n_used += 1;
-        self.end = self.end.max(i + 1);
+        self.took(i);
     }
 }
 

@@ -40,10 +40,39 @@ fn removal_frees_cells_which_are_used_again() {
     assert_eq!((c.n_used(), c.n_kv(), c.n_free()), (90, 90, 38));
     c.seq_rm(0, 10..20).unwrap();
     assert_eq!((c.n_used(), c.n_kv()), (80, 90));
-    assert_eq!(c.place(90, &[0]), Some(10));
+    assert_eq!(c.place(90, &[0]), Some(90), "after the last one");
+    assert_eq!((c.place(0, &[1]), c.place(1, &[1])), (Some(10), Some(11)), "no block is free");
     assert_eq!(mask(&c, 0, 89).len(), 80);
+    let mut alone = Cells::new(128, 1);
+    (0..100).for_each(|pos| assert!(alone.place(pos, &[0]).is_some()));
+    alone.seq_rm(0, 10..20).unwrap();
+    assert_eq!(alone.place(100, &[0]), Some(10), "one sequence has no use for blocks");
     c.clear();
     assert_eq!((c.n_used(), c.n_kv(), c.place(0, &[0])), (0, 0, Some(0)));
+}
+
+#[test]
+fn sequences_fill_blocks_of_their_own() {
+    let mut c = Cells::new(250, 8);
+    for pos in 0..70 {
+        assert_eq!(c.place(pos, &[0]), Some(if pos < 64 { 0 } else { 64 } + pos as usize));
+        assert_eq!(c.place(pos, &[3, 1]), Some(if pos < 64 { 64 } else { 128 } + pos as usize));
+    }
+    c.clear();
+    // Going back goes back to the same cells, whoever has come meanwhile.
+    for (pos, seq, cell) in [(0, 2, 0), (1, 2, 1), (2, 2, 2), (0, 5, 64), (0, 6, 128)] {
+        assert_eq!(c.place(pos, &[seq]), Some(cell), "{seq} at {pos}");
+    }
+    c.seq_rm(2, 1..Pos::MAX).unwrap();
+    assert_eq!(c.place(1, &[2]), Some(1));
+    let cell = c.place(2, &[2]).unwrap();
+    c.unplace(cell);
+    assert_eq!(c.place(2, &[2]), Some(cell));
+    // A copy goes on in a block of its own when the cell after it is taken, then in any.
+    c.seq_cp(2, 4, 0..Pos::MAX).unwrap();
+    assert_eq!((c.place(3, &[2]), c.place(3, &[4]), c.place(0, &[7])), (Some(3), Some(192), Some(4)));
+    c.seq_keep(7).unwrap();
+    assert_eq!((c.place(1, &[7]), c.place(0, &[0])), (Some(5), Some(64)));
 }
 
 #[test]

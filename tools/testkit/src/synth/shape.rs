@@ -288,7 +288,7 @@ pub const SHAPES: &[Shape] = &[
         n_head_kv: 8,
         head_dim: 128,
         n_ff: 14336,
-        rope: Rope::Plain,
+        tied: false,
         ..TINY_LLAMA3
     },
 ];
