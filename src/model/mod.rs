@@ -29,7 +29,7 @@ pub struct ModelParams<'a> {
     pub vocab_only: bool,
     /// Copy the weights into memory in place of computing on the mapped file. The load then takes as
     /// long as reading the file, and the memory is this process's own; in turn it is of large pages,
-    /// which are faster to read, and nothing that happens to the file later matters.
+    /// which are faster to read. Metadata is still read where the file is mapped.
     pub no_mmap: bool,
     /// Called on the loading thread with the share done, 0 to 1; `false` cancels the load with
     /// [`Error::Aborted`].
