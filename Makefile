@@ -36,7 +36,7 @@ fuzz: ## look for inputs that break something, FUZZ_SECONDS (120) for each targe
 
 # Neither SIMD nor files can run there: what is named is unsafe code on memory and threads, and what it
 # rests on.
-MIRI_TESTS = backend::cpu::memory backend::cpu::pool_tests graph kv tokenizer::merge
+MIRI_TESTS = backend::cpu::memory backend::cpu::pool_tests graph:: kv::tests
 
 miri: ## the unit tests of unsafe helpers under Miri, where that is installed
 	@if $(CARGO) +nightly miri --version >/dev/null 2>&1; then \

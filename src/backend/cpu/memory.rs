@@ -63,6 +63,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "running out of memory ends the interpreter")]
     fn what_cannot_be_had_is_an_error_that_names_it() {
         for len in [usize::MAX, isize::MAX as usize, isize::MAX as usize - 64] {
             let e = Memory::new(len, "a test").err().expect("no machine has so much").to_string();
