@@ -10,13 +10,13 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use libtest_mimic::{Arguments, Failed, Trial};
 use rocmforge::backend::cpu::Isa;
 use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
 use rocmforge_testkit::engine::{
     Engine, Item, Params, Token, Window, greedy, perplexity, replay, through_window,
 };
+use rocmforge_testkit::harness::{self, Tests};
 use rocmforge_testkit::ours::Ours;
 use rocmforge_testkit::parity::{allowed, nmse};
 use rocmforge_testkit::peer::Peer;
@@ -36,9 +36,8 @@ type Outcome = Result<String, String>;
 type Check = Box<dyn FnOnce(Peer) -> Outcome + Send>;
 
 fn main() -> ExitCode {
-    let args = Arguments::from_args();
     if let Ok(isa) = std::env::var(ISA) {
-        return run(&args, &isa);
+        return run(&isa);
     }
     let mut code = ExitCode::SUCCESS;
     for isa in Isa::available().iter().rev() {
@@ -57,26 +56,17 @@ fn name(isa: Isa) -> String {
     format!("{isa:?}").to_lowercase()
 }
 
-fn run(args: &Arguments, isa: &str) -> ExitCode {
-    let peer = Peer::open();
-    if let Err(reason) = &peer {
-        println!("{}: {reason}", if Peer::required() { "the peer is required" } else { "ignored" });
-    }
-    let ignored = peer.is_err() && !Peer::required();
-    let verbose = args.nocapture;
-    let trial = |(name, check): (String, Check)| {
+fn run(isa: &str) -> ExitCode {
+    let (mut tests, needs) = (Tests::default(), harness::peer());
+    for (name, check) in checks() {
         let name = format!("{isa}/{name}");
-        let (peer, label) = (peer.clone(), name.clone());
-        let test = move || {
-            let note = peer.and_then(check).map_err(Failed::from)?;
-            if verbose {
-                println!("{label}: {note}");
-            }
-            Ok(())
-        };
-        Trial::test(name, test).with_ignored_flag(ignored)
-    };
-    libtest_mimic::run(args, checks().into_iter().map(trial).collect()).exit_code()
+        let label = name.clone();
+        tests.add(name, needs.clone(), move || match check(Peer::for_test()) {
+            Ok(measured) => harness::note(format_args!("{label}: {measured}")),
+            Err(message) => panic!("{message}"),
+        });
+    }
+    tests.run()
 }
 
 fn checks() -> Vec<(String, Check)> {

@@ -3,36 +3,37 @@
 //!
 //! Needs the peer (see `rocmforge_testkit::peer`); without it each test is `ignored`.
 
-use libtest_mimic::{Arguments, Failed, Trial};
 use rocmforge::gguf::{ArrayBuf, File, Writer};
 use rocmforge::tokenizer::{Token, Vocab};
+use rocmforge_testkit::harness::{self, Tests};
 use rocmforge_testkit::peer::{Peer, PeerVocab};
 use std::path::Path;
 use std::process::ExitCode;
 
-type Check = fn(Peer, &str) -> Result<(), Failed>;
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+type Check = fn(Peer, &str) -> Outcome;
 
 /// Generated strings for each vocabulary, and for each pre-tokenizer on a vocabulary made for it.
 const N_STRINGS: usize = 10_000;
 const N_PRE_STRINGS: usize = 400;
 
 fn main() -> ExitCode {
-    let args = Arguments::from_args();
-    let peer = match Peer::open() {
-        Ok(peer) => peer,
-        Err(reason) if Peer::required() => panic!("the reference peer is required: {reason}"),
-        Err(reason) => {
-            println!("ignored: {reason}");
-            let trials = ["vocabularies", "pre-tokenizers"];
-            let trials = trials.map(|name| Trial::test(name, || Ok(())).with_ignored_flag(true));
-            return libtest_mimic::run(&args, trials.into()).exit_code();
+    let mut tests = Tests::default();
+    if let Err(reason) = harness::peer() {
+        // What there is to test only the peer knows.
+        for name in ["vocabularies", "pre-tokenizers"] {
+            tests.add(name, Err(reason.clone()), || {});
         }
-    };
-    let mut trials = vec![Trial::test("names", move || names_are_known(peer))];
+        return tests.run();
+    }
+    let peer = Peer::for_test();
     let mut add = |what: &str, name: &str, check: Check| {
         let owned = name.to_string();
-        trials.push(Trial::test(format!("{what}::{name}"), move || check(peer, &owned)));
+        tests.add(format!("{what}::{name}"), Ok(()), move || {
+            check(peer, &owned).unwrap_or_else(|message| panic!("{message}"))
+        });
     };
+    add("names", "all", |peer, _| names_are_known(peer));
     for name in vocabularies(peer) {
         add("tables", &name, tables_are_equal);
         if peer.source(&format!("models/ggml-vocab-{name}.gguf.inp")).exists() {
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     for name in pre_tokenizers(peer) {
         add("pre", &name, pre_tokenizer_splits_equally);
     }
-    libtest_mimic::run(&args, trials).exit_code()
+    tests.run()
 }
 
 /// `NAME` of every `models/ggml-vocab-NAME.gguf` of the reference.
@@ -79,11 +80,11 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(peer: Peer, name: &str) -> Result<Pair, Failed> {
+    fn new(peer: Peer, name: &str) -> Outcome<Pair> {
         Pair::open(peer, name, &peer.source(&format!("models/ggml-vocab-{name}.gguf")))
     }
 
-    fn open(peer: Peer, name: &str, path: &Path) -> Result<Pair, Failed> {
+    fn open(peer: Peer, name: &str, path: &Path) -> Outcome<Pair> {
         let ours = Vocab::from_gguf(&File::open(path)?)?;
         let theirs = peer.load_vocab(path)?;
         let special = |&t: &Token| ours.attr(t).is_some_and(|a| a.0 & (1 | 8 | 16) != 0);
@@ -92,7 +93,7 @@ impl Pair {
         Ok(Pair { name: name.into(), ours, theirs, specials })
     }
 
-    fn check(&self, text: &[u8], add_special: bool, parse_special: bool) -> Result<Vec<Token>, Failed> {
+    fn check(&self, text: &[u8], add_special: bool, parse_special: bool) -> Outcome<Vec<Token>> {
         let ours = self.ours.tokenize(text, add_special, parse_special)?;
         let theirs = self.theirs.tokenize(text, add_special, parse_special);
         match ours == theirs {
@@ -108,14 +109,14 @@ impl Pair {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, ours: T, theirs: T) -> Result<(), Failed> {
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, ours: T, theirs: T) -> Outcome {
     match ours == theirs {
         true => Ok(()),
         false => Err(format!("{what}: ours {ours:?}, theirs {theirs:?}").into()),
     }
 }
 
-fn tables_are_equal(peer: Peer, name: &str) -> Result<(), Failed> {
+fn tables_are_equal(peer: Peer, name: &str) -> Outcome {
     let p = Pair::new(peer, name)?;
     same("n_tokens", p.ours.n_tokens() as i32, p.theirs.n_tokens())?;
     let specials = [p.ours.bos(), p.ours.eos(), p.ours.nl(), p.ours.pad()].map(|t| t.unwrap_or(-1));
@@ -141,7 +142,7 @@ fn tables_are_equal(peer: Peer, name: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-fn the_references_own_examples(peer: Peer, name: &str) -> Result<(), Failed> {
+fn the_references_own_examples(peer: Peer, name: &str) -> Outcome {
     let file = format!("models/ggml-vocab-{name}.gguf");
     let ours = Vocab::from_gguf(&File::open(&peer.source(&file))?)?;
     let inputs = String::from_utf8(std::fs::read(peer.source(&format!("{file}.inp")))?)?;
@@ -273,7 +274,7 @@ fn survivable(text: &[u8]) -> bool {
     !text.windows(2).any(|w| w[0] == 0xF4 && (0x90..0xC0).contains(&w[1]) || (0xF5..=0xF7).contains(&w[0]))
 }
 
-fn generated_strings_tokenize_equally(peer: Peer, name: &str) -> Result<(), Failed> {
+fn generated_strings_tokenize_equally(peer: Peer, name: &str) -> Outcome {
     let p = Pair::new(peer, name)?;
     let mut rng = Rng(0x5EED);
     for i in 0..N_STRINGS {
@@ -296,7 +297,7 @@ fn generated_strings_tokenize_equally(peer: Peer, name: &str) -> Result<(), Fail
     Ok(())
 }
 
-fn long_texts_tokenize_equally(peer: Peer, name: &str) -> Result<(), Failed> {
+fn long_texts_tokenize_equally(peer: Peer, name: &str) -> Outcome {
     let p = Pair::new(peer, name)?;
     let mut rng = Rng(7);
     let mut text: Vec<u8> = (0..3000).flat_map(|_| generate(&mut rng, &p.specials)).collect();
@@ -309,7 +310,7 @@ fn long_texts_tokenize_equally(peer: Peer, name: &str) -> Result<(), Failed> {
 }
 
 /// Names that nobody but the reference knows are found out here, not by a user.
-fn names_are_known(peer: Peer) -> Result<(), Failed> {
+fn names_are_known(peer: Peer) -> Outcome {
     let unknown: Vec<_> = pre_tokenizers(peer)
         .into_iter()
         .filter(|name| {
@@ -354,13 +355,13 @@ fn write_pairs_of_bytes(pre: &str) -> Vec<u8> {
     w.into_bytes().unwrap()
 }
 
-fn pre_tokenizer_splits_equally(peer: Peer, name: &str) -> Result<(), Failed> {
+fn pre_tokenizer_splits_equally(peer: Peer, name: &str) -> Outcome {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("vocab.gguf");
     std::fs::write(&path, write_pairs_of_bytes(name))?;
     let p = match Pair::open(peer, name, &path) {
         // Newer than the library that the peer was built as, older than its source.
-        Err(e) if e.message().is_some_and(|m| m.contains("unknown pre-tokenizer type")) => {
+        Err(e) if e.to_string().contains("unknown pre-tokenizer type") => {
             println!("ignored: the reference library does not know {name} itself");
             return Ok(());
         }

@@ -270,12 +270,8 @@ impl Cells {
     /// later.
     pub fn place(&mut self, pos: Pos, seqs: &[SeqId]) -> Option<usize> {
         let first = *seqs.first()?;
-        let last = self.last(first);
-        let i = match self.n_seq {
-            1 => None,
-            _ => self.after(last).or_else(|| self.used.iter().position(|&n| n == 0).map(|b| b * BLOCK)),
-        };
-        let i = i.or_else(|| (self.head..self.len()).find(|&i| self.seqs[i].is_empty()))?;
+        let own = if self.n_seq > 1 { self.own_block(first) } else { None };
+        let i = own.or_else(|| self.lowest_free())?;
         self.pos[i] = pos;
         for &seq in seqs {
             self.seqs[i].insert(seq);
@@ -284,11 +280,20 @@ impl Cells {
                 *last = Some((pos, i));
             }
         }
-        if last.is_none() {
-            self.last[first as usize] = Some((pos, i));
-        }
         self.took(i);
         Some(i)
+    }
+
+    /// The lowest free cell, whence the next search begins.
+    fn lowest_free(&mut self) -> Option<usize> {
+        self.head = (self.head..self.len()).find(|&i| self.seqs[i].is_empty())?;
+        Some(self.head)
+    }
+
+    /// The next free cell of the last block that `seq` fills, or the first of an empty block.
+    fn own_block(&mut self, seq: SeqId) -> Option<usize> {
+        let last = self.last(seq);
+        self.after(last).or_else(|| self.used.iter().position(|&n| n == 0).map(|b| b * BLOCK))
     }
 
     /// Notes that cell `i`, which was free, is in use.

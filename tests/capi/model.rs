@@ -135,6 +135,25 @@ fn what_a_model_is() {
 }
 
 #[test]
+fn weights_can_be_copied_and_the_copying_cancelled() {
+    extern "C" fn stop_at_half(done: f32, _: *mut c_void) -> Flag {
+        (done < 0.5).into()
+    }
+    let model = load_with(|p| p.no_mmap = true.into()).unwrap();
+    unsafe {
+        let mut context = std::ptr::null_mut();
+        assert_eq!(rf_context_new(model, null(), &mut context), rf_status::Ok);
+        rf_context_free(context);
+        rf_model_free(model);
+    }
+    let cancelled = load_with(|p| {
+        p.no_mmap = true.into();
+        p.progress_callback = Some(stop_at_half);
+    });
+    assert_eq!(cancelled.unwrap_err(), rf_status::Aborted);
+}
+
+#[test]
 fn vocab_only_models_tokenize_and_compute_nothing() {
     let model = load_with(|p| p.vocab_only = true.into()).unwrap();
     let v = vocab(model);

@@ -23,6 +23,38 @@
 
 #![allow(clippy::needless_range_loop, reason = "kernels step through several arrays at once")]
 
+/// The kernel of a type: `$group` of its name in the caller's module `group`, or `$lattice` of its
+/// block.
+macro_rules! kernel_of {
+    ($ty:expr, $group:ident, $lattice:ident $(, $more:ty)?) => {
+        match $ty {
+            GgmlType::Q4_0 => $group::<group::Q4_0 $(, $more)?>(),
+            GgmlType::Q4_1 => $group::<group::Q4_1 $(, $more)?>(),
+            GgmlType::Q5_0 => $group::<group::Q5_0 $(, $more)?>(),
+            GgmlType::Q5_1 => $group::<group::Q5_1 $(, $more)?>(),
+            GgmlType::Q8_0 => $group::<group::Q8_0 $(, $more)?>(),
+            GgmlType::Q2_K => $group::<group::Q2K $(, $more)?>(),
+            GgmlType::Q3_K => $group::<group::Q3K $(, $more)?>(),
+            GgmlType::Q4_K => $group::<group::Q4K $(, $more)?>(),
+            GgmlType::Q5_K => $group::<group::Q5K $(, $more)?>(),
+            GgmlType::Q6_K => $group::<group::Q6K $(, $more)?>(),
+            GgmlType::IQ4_NL => $group::<group::Iq4Nl $(, $more)?>(),
+            GgmlType::IQ4_XS => $group::<group::Iq4Xs $(, $more)?>(),
+            GgmlType::MXFP4 => $group::<group::Mxfp4 $(, $more)?>(),
+            GgmlType::IQ1_S => $lattice::<crate::quant::BlockIQ1_S>(),
+            GgmlType::IQ1_M => $lattice::<crate::quant::BlockIQ1_M>(),
+            GgmlType::IQ2_XXS => $lattice::<crate::quant::BlockIQ2_XXS>(),
+            GgmlType::IQ2_XS => $lattice::<crate::quant::BlockIQ2_XS>(),
+            GgmlType::IQ2_S => $lattice::<crate::quant::BlockIQ2_S>(),
+            GgmlType::IQ3_XXS => $lattice::<crate::quant::BlockIQ3_XXS>(),
+            GgmlType::IQ3_S => $lattice::<crate::quant::BlockIQ3_S>(),
+            GgmlType::TQ1_0 => $lattice::<crate::quant::BlockTQ1_0>(),
+            GgmlType::TQ2_0 => $lattice::<crate::quant::BlockTQ2_0>(),
+            other => panic!("{} weights have no kernel", other.name()),
+        }
+    };
+}
+
 mod act;
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -18,10 +18,6 @@ use super::form::{Form, form};
 use super::lattice_x86::{InVectors, Vectors};
 use super::{Job, TILE_FROM};
 use crate::quant::GgmlType;
-use crate::quant::{
-    BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS, BlockTQ1_0,
-    BlockTQ2_0,
-};
 
 pub(super) use tile::{SCRATCH, transposed};
 
@@ -73,31 +69,7 @@ struct Kernel {
 /// # Safety
 /// `job` was checked by the caller; the machine has the features of [`super::Isa::Avx2`].
 pub(super) unsafe fn matmul(ty: GgmlType, job: &Job) {
-    let kernel = match ty {
-        GgmlType::Q4_0 => kernel::<group::Q4_0>(),
-        GgmlType::Q4_1 => kernel::<group::Q4_1>(),
-        GgmlType::Q5_0 => kernel::<group::Q5_0>(),
-        GgmlType::Q5_1 => kernel::<group::Q5_1>(),
-        GgmlType::Q8_0 => kernel::<group::Q8_0>(),
-        GgmlType::Q2_K => kernel::<group::Q2K>(),
-        GgmlType::Q3_K => kernel::<group::Q3K>(),
-        GgmlType::Q4_K => kernel::<group::Q4K>(),
-        GgmlType::Q5_K => kernel::<group::Q5K>(),
-        GgmlType::Q6_K => kernel::<group::Q6K>(),
-        GgmlType::IQ4_NL => kernel::<group::Iq4Nl>(),
-        GgmlType::IQ4_XS => kernel::<group::Iq4Xs>(),
-        GgmlType::MXFP4 => kernel::<group::Mxfp4>(),
-        GgmlType::IQ1_S => kernel::<BlockIQ1_S>(),
-        GgmlType::IQ1_M => kernel::<BlockIQ1_M>(),
-        GgmlType::IQ2_XXS => kernel::<BlockIQ2_XXS>(),
-        GgmlType::IQ2_XS => kernel::<BlockIQ2_XS>(),
-        GgmlType::IQ2_S => kernel::<BlockIQ2_S>(),
-        GgmlType::IQ3_XXS => kernel::<BlockIQ3_XXS>(),
-        GgmlType::IQ3_S => kernel::<BlockIQ3_S>(),
-        GgmlType::TQ1_0 => kernel::<BlockTQ1_0>(),
-        GgmlType::TQ2_0 => kernel::<BlockTQ2_0>(),
-        other => panic!("{} weights have no kernel", other.name()),
-    };
+    let kernel = kernel_of!(ty, kernel, kernel);
     // SAFETY: the caller's.
     unsafe {
         match (kernel.form.half, chunk(kernel.form)) {

@@ -16,10 +16,6 @@ use super::form::{Form, form};
 use super::lattice::{Lattice, Unpacked};
 use super::{Job, TILE_FROM};
 use crate::quant::GgmlType;
-use crate::quant::{
-    BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS, BlockTQ1_0,
-    BlockTQ2_0,
-};
 use dot::{Dot, Pairs, Sdot};
 
 pub(super) use tile::SCRATCH;
@@ -77,31 +73,7 @@ pub(super) unsafe fn matmul_dotprod(ty: GgmlType, job: &Job) {
 }
 
 unsafe fn by_type<D: Dot>(ty: GgmlType, job: &Job) {
-    let kernel = match ty {
-        GgmlType::Q4_0 => in_registers::<group::Q4_0, D>(),
-        GgmlType::Q4_1 => in_registers::<group::Q4_1, D>(),
-        GgmlType::Q5_0 => in_registers::<group::Q5_0, D>(),
-        GgmlType::Q5_1 => in_registers::<group::Q5_1, D>(),
-        GgmlType::Q8_0 => in_registers::<group::Q8_0, D>(),
-        GgmlType::Q2_K => in_registers::<group::Q2K, D>(),
-        GgmlType::Q3_K => in_registers::<group::Q3K, D>(),
-        GgmlType::Q4_K => in_registers::<group::Q4K, D>(),
-        GgmlType::Q5_K => in_registers::<group::Q5K, D>(),
-        GgmlType::Q6_K => in_registers::<group::Q6K, D>(),
-        GgmlType::IQ4_NL => in_registers::<group::Iq4Nl, D>(),
-        GgmlType::IQ4_XS => in_registers::<group::Iq4Xs, D>(),
-        GgmlType::MXFP4 => in_registers::<group::Mxfp4, D>(),
-        GgmlType::IQ1_S => in_memory::<BlockIQ1_S>(),
-        GgmlType::IQ1_M => in_memory::<BlockIQ1_M>(),
-        GgmlType::IQ2_XXS => in_memory::<BlockIQ2_XXS>(),
-        GgmlType::IQ2_XS => in_memory::<BlockIQ2_XS>(),
-        GgmlType::IQ2_S => in_memory::<BlockIQ2_S>(),
-        GgmlType::IQ3_XXS => in_memory::<BlockIQ3_XXS>(),
-        GgmlType::IQ3_S => in_memory::<BlockIQ3_S>(),
-        GgmlType::TQ1_0 => in_memory::<BlockTQ1_0>(),
-        GgmlType::TQ2_0 => in_memory::<BlockTQ2_0>(),
-        other => panic!("{} weights have no kernel", other.name()),
-    };
+    let kernel = kernel_of!(ty, in_registers, in_memory, D);
     // SAFETY: the caller's.
     unsafe {
         match (kernel.form.half, kernel.form.min) {
