@@ -85,27 +85,6 @@ KERNEL(THREADS) silu(Binary a) { binary<SILU, false>(a); }
 KERNEL(THREADS) swiglu(Binary a) { binary<SWIGLU, false>(a); }
 KERNEL(THREADS) swiglu_pack(Binary a) { binary<SWIGLU, true>(a); }
 
-// What the first layer reads: packed(x * weight), unnormed, and the sums of squares of each group, as
-// matvec_norm leaves it for the other layers. Grid: (n_entries).
-struct LazyNorm {
-    const float *x; // [n_entries][n]
-    const float *weight;
-    u8 *packed;
-    float *sums; // [n_entries][n / 32]
-    int n, extent, capacity;
-    const Run *run;
-};
-KERNEL(THREADS) lazy_norm(LazyNorm a) {
-    int row = block_x();
-    if (row >= live(a.run, a.extent, a.capacity)) return;
-    const float *x = a.x + (long)row * a.n;
-    for (int i = thread(); i < a.n; i += THREADS) {
-        float v = x[i], squares = reduce<Sum, 32>(v * v);
-        if (lane() % 32 == 0) a.sums[(long)row * (a.n / 32) + i / 32] = squares;
-        pack_group(v * a.weight[i], a.packed + row * packed_row(a.n), a.n, i / 32);
-    }
-}
-
 // Rows by id: y[i] = x[ids[i]], rows of `bytes`, a multiple of 4. Grid: (n_ids).
 struct CopyRows {
     const u8 *x;

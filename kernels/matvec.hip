@@ -2,14 +2,14 @@
 // for each weight type (RF_TYPE).
 //
 // x is packed (args.h): bytes with a scale for each 32, so a product of groups is eight dot4. Columns may be
-// normed lazily: then x holds x * weight, and `sums` the sums of squares of which the factor 1 / sqrt(mean + eps)
-// is made here, while the weights are on their way.
+// normed lazily: then they are x * weight and end in sums of squares, of which the factor 1 / sqrt(mean + eps) is
+// made here, while the weights are on their way.
 //
 // Grid: (tiles of TILE rows of all matrices, columns / C). Block: THREADS; each wave makes ROWS rows of the tile.
 // Bytes moved: the matrix once, and x once a block (from L2).
 // What can be done with the sums:
 //   matvec_C         + bias + residual -> y
-//   matvec_norm_C    the same, and packed * norm -> packed, sums: what the next product reads   (a tile = a group)
+//   matvec_norm_C    the same, and the result * norm -> packed, lazily normed: what the next product reads
 //   matvec_swiglu_C  matrices 0 and 1 are gate and up; silu(gate) * up -> packed
 //   matvec_id        column p by the matrix of the expert that the sorted row p belongs to -> y    (grid y: pairs)
 // Error: that of x in 8 bits (half a step of each group's scale), and of f32 sums of k / 32 products.
@@ -30,15 +30,16 @@ struct MatVec {
     int tiles[3]; // end of each matrix's tiles in grid x
     int y_stride; // f32
     const u8 *x;
-    const float *sums; // [n][n_sums]; null: x is as it is
-    int n_sums;
-    float eps;
     const float *residual; // rows of y_stride
     const float *norm;     // [n_rows]
     u8 *packed;
-    float *packed_sums; // [n][n_rows / TILE]
     const int *offsets; // [n_expert + 1]: for matvec_id
+    const Run *run;
+    float eps;
+    int lazy; // whether x is normed lazily
     int n_expert;
+    int extent, capacity; // columns
+    int unused;
     Grids grids;
 };
 
@@ -91,16 +92,19 @@ template <class T, int C> DEVICE void products(const MatVec &a, const Weight &w,
 
 // The factor of a lazily normed column.
 DEVICE float norm_factor(const MatVec &a, int column) {
-    if (!a.sums) return 1;
+    if (!a.lazy) return 1;
+    int k = a.w[0].k;
+    const float *sums = (const float *)(a.x + column * packed_row(k) + k + k / 4);
     float sum = 0;
-    for (int i = lane(); i < a.n_sums; i += WAVE) sum += a.sums[(long)column * a.n_sums + i];
-    return 1 / square_root(reduce<Sum, WAVE>(sum) / a.w[0].k + a.eps);
+    for (int i = lane(); i < k / 32; i += WAVE) sum += sums[i];
+    return 1 / square_root(reduce<Sum, WAVE>(sum) / k + a.eps);
 }
 
 template <class T, int C> DEVICE void plain(const MatVec &a) {
     int tile = block_x(), m = tile < a.tiles[0] ? 0 : tile < a.tiles[1] ? 1 : 2;
     const Weight &w = a.w[m];
     int row = (tile - (m > 0 ? a.tiles[m - 1] : 0)) * TILE + wave() * ROWS, column = block_y() * C;
+    if (column >= live(a.run, a.extent, a.capacity)) return;
     float acc[ROWS][C];
     products<T, C>(a, w, row, column, acc);
 #pragma unroll
@@ -140,8 +144,9 @@ template <class T, int C> DEVICE void then_norm(const MatVec &a) {
         if (a.residual) v += a.residual[at];
         if (lane() < 32) a.y[0][at] = v;
         float squares = reduce<Sum, 32>(v * v);
-        if (lane() == 0) a.packed_sums[(long)(column + c) * (w.n_rows / TILE) + block_x()] = squares;
-        if (lane() < 32) pack_group(v * a.norm[r], a.packed + (column + c) * packed_row(w.n_rows), w.n_rows, block_x());
+        u8 *packed = a.packed + (column + c) * packed_row(w.n_rows);
+        if (lane() == 0) *(float *)(packed + w.n_rows + w.n_rows / 4 + block_x() * 4) = squares;
+        if (lane() < 32) pack_group(v * a.norm[r], packed, w.n_rows, block_x());
     }
 }
 
