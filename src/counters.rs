@@ -1,7 +1,7 @@
 //! Process-wide counters that let tests prove the laws about work done once.
 //!
-//! They count events, never time, and cost one relaxed add on paths that run at load or at
-//! warm-up; nothing on the path of a token touches them.
+//! They count events, never time, and cost one relaxed add. On the path of a token only copies to
+//! and from a device are counted.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -34,4 +34,12 @@ counters! {
     graph_build,
     /// Graphs compiled by a backend.
     graph_compile,
+    /// Blocks of device memory allocated.
+    device_alloc,
+    /// Graphs of device work captured.
+    graph_capture,
+    /// Copies from host to device, those of replayed graphs among them.
+    host_to_device,
+    /// Copies from device to host, those of replayed graphs among them.
+    device_to_host,
 }

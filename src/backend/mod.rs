@@ -5,6 +5,8 @@
 //! Model code builds graphs and never asks which backend runs them.
 
 pub mod cpu;
+#[cfg(unix)]
+pub mod hip;
 
 use std::ops::Range;
 use std::sync::Arc;
