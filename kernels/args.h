@@ -23,10 +23,11 @@ struct Weight {
     int k;
 };
 
-// Rows in 8 bits, for products: k bytes, then for each 32 of them a Scale, then up to 16 bytes.
+// Rows in 8 bits, for products: k bytes, then for each 32 of them a Scale, then for each 32 the sum of the squares of
+// what they were made of, which only lazily normed rows have (matvec.hip), then up to 16 bytes.
 struct Scale {
-    float d;   // value = d * byte
-    i16 s0;    // sum of the first 16 bytes
-    i16 s1;    // sum of the last 16
+    float d; // value = d * byte
+    i16 s0;  // sum of the first 16 bytes
+    i16 s1;  // sum of the last 16
 };
-DEVICE long packed_row(int k) { return ((long)k + k / 4 + 15) / 16 * 16; }
+DEVICE long packed_row(int k) { return ((long)k + k / 4 + k / 8 + 15) / 16 * 16; }

@@ -89,10 +89,10 @@ DEVICE void look_up(const u32 (&table)[4], const U4 &p, int *q) {
 
 // Makes the bytes of `v` negative where `signs` has a bit.
 DEVICE int negate(u32 v, u32 signs) {
-    u32 m = (signs & 1 | (signs & 2) << 7 | (signs & 4) << 14 | (signs & 8) << 21) * 0xff;
+    u32 m = ((signs & 1) | (signs & 2) << 7 | (signs & 4) << 14 | (signs & 8) << 21) * 0xff;
     // Bytes are -128 < v <= 127 and never 0 where that matters: ~v + 1 without a carry into the next byte.
     u32 flipped = v ^ m, one = m & 0x01010101;
-    return (flipped & 0x7f7f7f7f) + one ^ flipped & 0x80808080;
+    return ((flipped & 0x7f7f7f7f) + one) ^ (flipped & 0x80808080);
 }
 // Eight signs of which seven are stored: their number is even.
 DEVICE u32 signs_of(u32 stored) {
@@ -354,8 +354,8 @@ struct q3_k {
         high1<2>(w.high, o.q);
         u32 low = w.s4 >> (g % 8 / 4 * 4), high = w.s2 >> (g % 8 / 2 * 2);
         float d = f16_to_f32(w.d);
-        o.d[0] = d * ((int)(low & 15 | (high & 3) << 4) - 32);
-        o.d[1] = d * ((int)(low >> 8 & 15 | (high >> 8 & 3) << 4) - 32);
+        o.d[0] = d * ((int)((low & 15) | (high & 3) << 4) - 32);
+        o.d[1] = d * ((int)((low >> 8 & 15) | (high >> 8 & 3) << 4) - 32);
         o.m[0] = 4 * o.d[0];
         o.m[1] = 4 * o.d[1];
     }
@@ -560,7 +560,7 @@ DEVICE void moved_point(u64 point, bool down, int *q) {
     for (int i = 0; i < 2; i++) {
         // Bytes are 0, 8 or -8 and then one more or less, added without carries between them.
         u32 v = p[i] << 3 & 0xf8f8f8f8;
-        q[i] = (v & 0x7f7f7f7f) + (by & 0x7f7f7f7f) ^ (v ^ by) & 0x80808080;
+        q[i] = ((v & 0x7f7f7f7f) + (by & 0x7f7f7f7f)) ^ ((v ^ by) & 0x80808080);
     }
 }
 
