@@ -1,4 +1,4 @@
-// Products and rows of matrices in F32, F16 and BF16 (RF_TYPE f32, f16, bf16), with columns of f32.
+// Products and rows of matrices in F32, F16 and BF16 (RF_FLOAT f32, f16, bf16), with columns of f32.
 //
 // matvec_C: y[c][r] = sum over k of w[r][k] * x[c][k] + bias + residual. Grid: (rows / WAVES, columns / C); a wave to a row.
 // matvec_id: y[p][r] for sorted rows p of x, by the matrix of the expert they belong to. Grid: (rows / WAVES, pairs).
@@ -22,7 +22,7 @@ struct bf16 {
     static constexpr int BYTES = 2;
     DEVICE float at(const u8 *p, long i) { return bf16_to_f32(((const u16 *)p)[i]); }
 };
-typedef RF_TYPE T;
+typedef RF_FLOAT T;
 
 // Eight elements from a multiple of 8 on, of a row that begins at a multiple of 16 bytes.
 DEVICE void eight(const u8 *p, int i, float (&v)[8]) {

@@ -3,7 +3,7 @@
 #pragma once
 #include "args.h"
 
-enum KvType { F32, F16, BF16, Q8_0 };
+enum KvType { f32, f16, bf16, q8_0 };
 
 struct Cache {
     u8 *p;
@@ -12,7 +12,7 @@ struct Cache {
 
 template <int TYPE> DEVICE u8 *head_of(const Cache &c, int head) {
     long n = (long)c.n_cells * c.dim;
-    long bytes = TYPE == F32 ? n * 4 : TYPE == Q8_0 ? n + n / 16 : n * 2;
+    long bytes = TYPE == f32 ? n * 4 : TYPE == q8_0 ? n + n / 16 : n * 2;
     return c.p + head * bytes;
 }
 
@@ -20,9 +20,9 @@ template <int TYPE> DEVICE u8 *head_of(const Cache &c, int head) {
 template <int TYPE> DEVICE float fetch(const Cache &c, int head, int cell, int i) {
     const u8 *h = head_of<TYPE>(c, head);
     long at = (long)cell * c.dim + i;
-    if constexpr (TYPE == F32) return ((const float *)h)[at];
-    if constexpr (TYPE == F16) return f16_to_f32(((const u16 *)h)[at]);
-    if constexpr (TYPE == BF16) return bf16_to_f32(((const u16 *)h)[at]);
+    if constexpr (TYPE == f32) return ((const float *)h)[at];
+    if constexpr (TYPE == f16) return f16_to_f32(((const u16 *)h)[at]);
+    if constexpr (TYPE == bf16) return bf16_to_f32(((const u16 *)h)[at]);
     return (i8)h[at] * f16_to_f32(((const u16 *)(h + (long)c.n_cells * c.dim))[at / 32]);
 }
 
@@ -30,10 +30,10 @@ template <int TYPE> DEVICE float fetch(const Cache &c, int head, int cell, int i
 template <int TYPE> DEVICE void store(const Cache &c, int head, int cell, int i, float v) {
     u8 *h = head_of<TYPE>(c, head);
     long at = (long)cell * c.dim + i;
-    if constexpr (TYPE == F32) ((float *)h)[at] = v;
-    if constexpr (TYPE == F16) ((u16 *)h)[at] = f32_to_f16(v);
-    if constexpr (TYPE == BF16) ((u16 *)h)[at] = f32_to_bf16(v);
-    if constexpr (TYPE == Q8_0) {
+    if constexpr (TYPE == f32) ((float *)h)[at] = v;
+    if constexpr (TYPE == f16) ((u16 *)h)[at] = f32_to_f16(v);
+    if constexpr (TYPE == bf16) ((u16 *)h)[at] = f32_to_bf16(v);
+    if constexpr (TYPE == q8_0) {
         float d = reduce<Max, 32>(absolute(v)) / 127, inverse = d > 0 ? 1 / d : 0;
         h[at] = (u8)(int)nearest(v * inverse);
         if (i % 32 == 0) ((u16 *)(h + (long)c.n_cells * c.dim))[at / 32] = f32_to_f16(d);
@@ -43,10 +43,10 @@ template <int TYPE> DEVICE void store(const Cache &c, int head, int cell, int i,
 // Eight elements of a cell, from i on, a multiple of 8.
 template <int TYPE> DEVICE void fetch_8(const u8 *h, const Cache &c, int cell, int i, float (&v)[8]) {
     long at = (long)cell * c.dim + i;
-    if constexpr (TYPE == F32) {
+    if constexpr (TYPE == f32) {
         F4 a = load<F4>(h + at * 4), b = load<F4>(h + at * 4 + 16);
         v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-    } else if constexpr (TYPE == Q8_0) {
+    } else if constexpr (TYPE == q8_0) {
         U2 q = load<U2>(h + at);
         float d = f16_to_f32(load<u16>(h + (long)c.n_cells * c.dim + at / 32 * 2));
 #pragma unroll
@@ -57,7 +57,7 @@ template <int TYPE> DEVICE void fetch_8(const u8 *h, const Cache &c, int cell, i
 #pragma unroll
         for (int j = 0; j < 8; j++) {
             u16 x = w[j / 2] >> j % 2 * 16;
-            v[j] = TYPE == F16 ? f16_to_f32(x) : bf16_to_f32(x);
+            v[j] = TYPE == f16 ? f16_to_f32(x) : bf16_to_f32(x);
         }
     }
 }

@@ -62,10 +62,10 @@ template <int TYPE> DEVICE void kv_write(const KvWrite &a) {
     const float *x = a.x + (long)token * a.x_token + (long)head * a.x_head;
     for (int i = thread(); i < a.kv.dim; i += THREADS) store<TYPE>(a.kv, head, a.cells[token], i, x[i]);
 }
-KERNEL(THREADS) kv_write_f32(KvWrite a) { kv_write<F32>(a); }
-KERNEL(THREADS) kv_write_f16(KvWrite a) { kv_write<F16>(a); }
-KERNEL(THREADS) kv_write_bf16(KvWrite a) { kv_write<BF16>(a); }
-KERNEL(THREADS) kv_write_q8_0(KvWrite a) { kv_write<Q8_0>(a); }
+KERNEL(THREADS) kv_write_f32(KvWrite a) { kv_write<f32>(a); }
+KERNEL(THREADS) kv_write_f16(KvWrite a) { kv_write<f16>(a); }
+KERNEL(THREADS) kv_write_bf16(KvWrite a) { kv_write<bf16>(a); }
+KERNEL(THREADS) kv_write_q8_0(KvWrite a) { kv_write<q8_0>(a); }
 
 struct KvRope {
     Cache kv;
@@ -82,7 +82,7 @@ template <int TYPE> DEVICE void kv_rope(const KvRope &a) {
     for (int i = thread(); i < a.kv.dim; i += THREADS)
         store<TYPE>(a.kv, head, cell, i, turned(key, i, a.table + (long)cell * a.n_rot, a.n_rot, a.neox));
 }
-KERNEL(THREADS) kv_rope_f32(KvRope a) { kv_rope<F32>(a); }
-KERNEL(THREADS) kv_rope_f16(KvRope a) { kv_rope<F16>(a); }
-KERNEL(THREADS) kv_rope_bf16(KvRope a) { kv_rope<BF16>(a); }
-KERNEL(THREADS) kv_rope_q8_0(KvRope a) { kv_rope<Q8_0>(a); }
+KERNEL(THREADS) kv_rope_f32(KvRope a) { kv_rope<f32>(a); }
+KERNEL(THREADS) kv_rope_f16(KvRope a) { kv_rope<f16>(a); }
+KERNEL(THREADS) kv_rope_bf16(KvRope a) { kv_rope<bf16>(a); }
+KERNEL(THREADS) kv_rope_q8_0(KvRope a) { kv_rope<q8_0>(a); }

@@ -9,12 +9,15 @@
 //! - [`device`] tells which GPUs there are.
 //! - [`memory`] is memory on the device, and pinned memory of the host.
 //! - [`stream`] is work: launches, copies, events, and graphs that are recorded once and replayed.
-//! - [`rtc`] is the compiler that comes with the runtime.
+//! - [`module`] finds the kernels' code: in a folder, in the library, or compiled from the sources in it by
+//!   [`rtc`], the compiler that comes with the runtime. [`units`] is what there is.
 
 pub mod device;
 #[doc(hidden)]
 pub mod ffi;
 pub mod memory;
+pub mod module;
 pub mod rtc;
 pub mod runtime;
 pub mod stream;
+pub mod units;
