@@ -43,7 +43,8 @@ fn kernels() -> Result<(), String> {
     let sources = Path::new(&variable("CARGO_MANIFEST_DIR")).join("kernels");
     let io = |e: std::io::Error| format!("the kernels: {e}");
 
-    let mut text = format!("pub const DICTIONARY: u32 = {DICTIONARY};\npub const FILES: &[(&str, &str)] = &[\n");
+    let mut text =
+        format!("pub const DICTIONARY: u32 = {DICTIONARY};\npub const FILES: &[(&str, &str)] = &[\n");
     let mut files: Vec<PathBuf> =
         fs::read_dir(&sources).and_then(|d| d.map(|entry| Ok(entry?.path())).collect()).map_err(io)?;
     files.sort();
@@ -56,7 +57,11 @@ fn kernels() -> Result<(), String> {
     let asked = variable("ROCMFORGE_EMBED_KERNELS");
     let targets: Vec<&str> = match asked.as_str() {
         "0" => vec![],
-        "" if variable("PROFILE") != "release" || variable("CARGO_CFG_UNIX").is_empty() && cfg!(not(unix)) => vec![],
+        "" if variable("PROFILE") != "release"
+            || variable("CARGO_CFG_UNIX").is_empty() && cfg!(not(unix)) =>
+        {
+            vec![]
+        }
         "" | "1" => TARGETS.to_vec(),
         names => names.split(',').collect(),
     };
@@ -83,7 +88,8 @@ fn kernels() -> Result<(), String> {
         // Targets of a kind, gfx1100 and gfx1101, share most of their code.
         let kind = |b: &Built| (b.unit.clone(), b.target[..b.target.len() - 2].to_string());
         for pack in built.chunk_by(|a, b| kind(a) == kind(b)) {
-            let options = lzma_rust2::LzmaOptions { dict_size: DICTIONARY, ..lzma_rust2::LzmaOptions::with_preset(6) };
+            let options =
+                lzma_rust2::LzmaOptions { dict_size: DICTIONARY, ..lzma_rust2::LzmaOptions::with_preset(6) };
             let options = lzma_rust2::Lzma2Options { lzma_options: options, chunk_size: None };
             let mut writer = lzma_rust2::Lzma2Writer::new(Vec::new(), options);
             let mut objects = Vec::new();

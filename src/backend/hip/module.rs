@@ -66,12 +66,13 @@ impl Kernels {
         let base = variable("XDG_CACHE_HOME")
             .filter(|p| p.is_absolute())
             .or_else(|| variable("HOME").filter(|p| p.is_absolute()).map(|h| h.join(".cache")));
-        Kernels {
-            device,
-            folder: variable(KERNELS_VARIABLE),
-            cache: base.map(|b| b.join("rocmforge").join("kernels")),
-            modules: Mutex::default(),
-        }
+        let cache = base.map(|b| b.join("rocmforge").join("kernels"));
+        Kernels::with(device, variable(KERNELS_VARIABLE), cache)
+    }
+
+    /// As [`Kernels::new`], with the folder of code objects and that of compiled ones given.
+    pub fn with(device: Arc<Device>, folder: Option<PathBuf>, cache: Option<PathBuf>) -> Kernels {
+        Kernels { device, folder, cache, modules: Mutex::default() }
     }
 
     /// The function `kernel` of `unit`, which is loaded, or compiled, if it is not yet.
@@ -93,7 +94,7 @@ impl Kernels {
     }
 
     fn load(&self, unit: &str) -> Result<Module> {
-        let target = target_of(&self.device.info().arch);
+        let target = &self.device.info().arch;
         if let Some(folder) = &self.folder {
             return self.load_file(unit, folder, target);
         }
@@ -115,11 +116,6 @@ impl Kernels {
         })?;
         Module::load(&self.device, &object).map_err(|e| about(&path.display().to_string(), e))
     }
-}
-
-/// The target of an architecture: without its features ("gfx90a:sramecc+:xnack-").
-fn target_of(arch: &str) -> &str {
-    arch.split(':').next().unwrap_or(arch)
 }
 
 /// Says which unit or file an error is about.
@@ -152,7 +148,8 @@ fn embedded_object(unit: &str, target: &str) -> Result<Option<Vec<u8>>> {
 fn source_of(unit: &str) -> Result<(Unit, &'static str)> {
     let sources = embedded::FILES.iter().filter_map(|(name, text)| Some((name.strip_suffix(".hip")?, *text)));
     let mut all = sources.flat_map(|(name, text)| Unit::of(name, text).into_iter().map(move |u| (u, text)));
-    all.find(|(u, _)| u.name() == unit).ok_or_else(|| Error::NotFound(format!("there is no kernel unit \"{unit}\"")))
+    all.find(|(u, _)| u.name() == unit)
+        .ok_or_else(|| Error::NotFound(format!("there is no kernel unit \"{unit}\"")))
 }
 
 /// Compile a unit by hipRTC, or take what an earlier process has compiled.
@@ -183,8 +180,9 @@ fn compile(unit: &str, target: &str, cache: Option<&Path>) -> Result<Vec<u8>> {
         return Ok(object);
     }
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let object =
-        rtc.compile(source, &format!("{}.hip", made_of.source), &headers, &options).map_err(|e| about(unit, e))?;
+    let object = rtc
+        .compile(source, &format!("{}.hip", made_of.source), &headers, &options)
+        .map_err(|e| about(unit, e))?;
     if let Some(kept) = kept {
         // A cache that cannot be written costs time only, again with every start.
         let _ = keep(&kept, &object);
@@ -252,30 +250,5 @@ mod tests {
             }
         }
         assert!(embedded_object("nothing", "gfx1100").unwrap().is_none());
-    }
-
-    #[test]
-    fn what_is_kept_is_whole_or_not_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a").join("unit.gfx1100.co");
-        assert_eq!(read_kept(&path), None);
-        keep(&path, b"some code").unwrap();
-        assert_eq!(read_kept(&path).unwrap(), b"some code");
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[3] ^= 1;
-        fs::write(&path, &bytes).unwrap();
-        assert_eq!(read_kept(&path), None);
-        fs::write(&path, &bytes[..20]).unwrap();
-        assert_eq!(read_kept(&path), None);
-        keep(&path, b"other code").unwrap();
-        assert_eq!(read_kept(&path).unwrap(), b"other code");
-        let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
-        assert_eq!(left, 1, "no temporary files stay");
-    }
-
-    #[test]
-    fn a_target_has_no_features() {
-        assert_eq!(target_of("gfx90a:sramecc+:xnack-"), "gfx90a");
-        assert_eq!(target_of("gfx1100"), "gfx1100");
     }
 }
