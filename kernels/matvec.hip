@@ -28,9 +28,9 @@ struct MatVec {
     const float *bias[3];
     float *y[3];
     int tiles[3]; // end of each matrix's tiles in grid x
-    int y_stride; // f32
+    int stride[3]; // of y, in elements
     const u8 *x;
-    const float *residual; // rows of y_stride
+    const float *residual; // as y[0]
     const float *norm;     // [n_rows]
     u8 *packed;
     const int *offsets; // [n_expert + 1]: for matvec_id
@@ -114,7 +114,7 @@ template <class T, int C> DEVICE void plain(const MatVec &a) {
         for (int r = 0; r < ROWS; r++) {
             if (lane() != 0 || row + r >= w.n_rows) continue;
             float v = acc[r][c] * factor;
-            long at = (long)(column + c) * a.y_stride + row + r;
+            long at = (long)(column + c) * a.stride[m] + row + r;
             if (a.bias[m]) v += a.bias[m][row + r];
             if (a.residual) v += a.residual[at];
             a.y[m][at] = v;
@@ -138,7 +138,7 @@ template <class T, int C> DEVICE void then_norm(const MatVec &a) {
     barrier();
     for (int c = wave(); c < C; c += WAVES) {
         int i = lane() % 32, r = first + i;
-        long at = (long)(column + c) * a.y_stride + r;
+        long at = (long)(column + c) * a.stride[0] + r;
         float v = tile[c][i];
         if (a.bias[0]) v += a.bias[0][r];
         if (a.residual) v += a.residual[at];
@@ -186,7 +186,7 @@ KERNEL(THREADS) matvec_id(MatVec a) {
     products<RF_TYPE, 1>(a, a.w[0], (long)e * n_rows + row, pair, acc);
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        if (lane() == 0 && row + r < n_rows) a.y[0][(long)pair * a.y_stride + row + r] = acc[r][0];
+        if (lane() == 0 && row + r < n_rows) a.y[0][(long)pair * a.stride[0] + row + r] = acc[r][0];
 }
 
 #define MATVEC(C)                                                                                           \

@@ -75,6 +75,11 @@ impl Kernels {
         Kernels { device, folder, cache, modules: Mutex::default() }
     }
 
+    /// The device they are for.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
     /// The function `kernel` of `unit`, which is loaded, or compiled, if it is not yet.
     ///
     /// # Errors
