@@ -9,6 +9,7 @@
 //! - [`device`] tells which GPUs there are.
 //! - [`memory`] is memory on the device, and pinned memory of the host.
 //! - [`stream`] is work: launches, copies, events, and graphs that are recorded once and replayed.
+//! - [`upload`] brings the weights from their file to the device.
 //! - [`rtc`] is the compiler that comes with the runtime.
 
 pub mod device;
@@ -18,3 +19,4 @@ pub mod memory;
 pub mod rtc;
 pub mod runtime;
 pub mod stream;
+pub mod upload;
