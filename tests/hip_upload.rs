@@ -133,9 +133,7 @@ fn every_byte_arrives_whatever_the_ring(_: &Fake) {
             let ring = Ring { slot_bytes, n_slots, n_readers, n_streams };
             let (pieces, bytes) = arrive(&file, 1, ring).unwrap();
             assert!(bytes == expected(&file), "{ring:?}");
-            assert!(
-                slot_bytes > 1 || pieces.len() == file.tensors().iter().map(|t| t.n_rows()).sum::<usize>()
-            );
+            assert!(slot_bytes > 5000 || pieces.len() > file.tensors().len());
             assert!(slot_bytes < 1 << 20 || pieces.len() == file.tensors().len());
         }
     }
