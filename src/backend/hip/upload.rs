@@ -86,7 +86,9 @@ pub fn upload(
         let t = &file.tensors()[w.tensor];
         t.row_bytes() * w.row_multiple.max(1).min(t.n_rows())
     };
-    let slot_bytes = wanted.iter().map(smallest).fold(ring.slot_bytes, usize::max);
+    // No larger than the largest tensor.
+    let largest = wanted.iter().map(|w| file.tensors()[w.tensor].n_bytes()).max().unwrap_or(0);
+    let slot_bytes = wanted.iter().map(smallest).fold(ring.slot_bytes.min(largest), usize::max);
     let pieces: Vec<Piece> = wanted.iter().flat_map(|w| cut(file, w, slot_bytes)).collect();
     let total: usize = pieces.iter().map(|p| p.bytes.len()).sum();
 
