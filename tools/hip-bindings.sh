@@ -22,7 +22,7 @@ generate() { # HEADER TABLE FILE FUNCTION...
 }
 
 generate hip_runtime_api.h Hip runtime.rs \
-    hipInit hipDriverGetVersion hipRuntimeGetVersion hipGetErrorName hipGetErrorString \
+    hipInit hipRuntimeGetVersion hipGetErrorName hipGetErrorString \
     hipGetDeviceCount hipGetDevice hipSetDevice hipDeviceGetAttribute hipDeviceGetName hipMemGetInfo \
     hipMalloc hipFree hipHostMalloc hipHostFree hipMemcpyAsync hipMemsetAsync \
     hipStreamCreateWithFlags hipStreamDestroy hipStreamSynchronize hipStreamWaitEvent \

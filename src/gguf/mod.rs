@@ -279,12 +279,24 @@ impl File {
     /// As [`File::data`]; if `out` has another size.
     pub fn read(&self, t: &TensorInfo, out: &mut [u8]) -> Result<()> {
         assert_eq!(out.len(), t.n_bytes(), "the data of {}", t.name);
+        self.read_at(t, 0, out)
+    }
+
+    /// As [`File::read`], of `out.len()` bytes from byte `at` of the data on.
+    ///
+    /// # Errors
+    /// As [`File::read`].
+    ///
+    /// # Panics
+    /// As [`File::data`]; if `t` has no such bytes.
+    pub fn read_at(&self, t: &TensorInfo, at: usize, out: &mut [u8]) -> Result<()> {
+        assert!(at <= t.n_bytes() && out.len() <= t.n_bytes() - at, "the data of {}", t.name);
         #[cfg(unix)]
         if let Some((path, file)) = &self.shards[t.shard as usize].source {
             use std::os::unix::fs::FileExt;
-            return file.read_exact_at(out, t.offset).map_err(|e| Error::io(path, e));
+            return file.read_exact_at(out, t.offset + at as u64).map_err(|e| Error::io(path, e));
         }
-        out.copy_from_slice(self.data(t));
+        out.copy_from_slice(&self.data(t)[at..][..out.len()]);
         Ok(())
     }
 

@@ -3,11 +3,10 @@
 // its kernels are compiled for another target.
 //
 // Prototypes are those of hip/hip_runtime_api.h of HIP 5.2.3 (Debian's libamdhip64-dev 5.2.3-8); what
-// later versions added is marked. `cc -DHIP_HEADERS -D__HIP_PLATFORM_AMD__ -fsyntax-only` compares
+// a later version added is marked. `cc -DHIP_HEADERS -D__HIP_PLATFORM_AMD__ -fsyntax-only` compares
 // them where those headers are installed.
 //
-// Numbers of errors, stream and event flags, capture modes and function attributes are the same in
-// both APIs and pass through. Everything is per thread as in HIP: a thread has a current device, whose
+// Numbers of errors, stream flags and capture modes are the same in both APIs and pass through. Everything is per thread as in HIP: a thread has a current device, whose
 // primary context every call makes current first.
 #include <cuda.h>
 #include <pthread.h>
@@ -20,12 +19,8 @@
 typedef int hipError_t;
 typedef int hipDevice_t;
 typedef int hipDeviceAttribute_t;
-typedef int hipFuncAttribute;
-typedef int hipFunction_attribute;
 typedef int hipMemcpyKind;
 typedef int hipStreamCaptureMode;
-typedef int hipStreamCaptureStatus;
-typedef void *hipDeviceptr_t;
 typedef struct ihipStream_t *hipStream_t;
 typedef struct ihipEvent_t *hipEvent_t;
 typedef struct ihipModule_t *hipModule_t;
@@ -36,7 +31,7 @@ typedef struct hipGraphNode *hipGraphNode_t;
 #endif
 
 #define API __attribute__((visibility("default")))
-enum { MAX_DEVICES = 16, UNKNOWN_ERROR = 999, INVALID_DEVICE = 101, INVALID_VALUE = 1 };
+enum { MAX_DEVICES = 16 };
 
 // What a stand-in says it is: the first version with hipGetDevicePropertiesR0600.
 enum { HIP_VERSION_NUMBER = 60000000 };
@@ -50,7 +45,6 @@ static int n_devices;
 static CUcontext primary[MAX_DEVICES];
 static __thread int current;
 static __thread CUcontext bound;
-static __thread CUresult last_error;
 
 static void init(void) {
     init_result = cuInit(0);
@@ -58,10 +52,7 @@ static void init(void) {
     if (n_devices > MAX_DEVICES) n_devices = MAX_DEVICES;
 }
 
-static hipError_t error(CUresult r) {
-    if (r != CUDA_SUCCESS) last_error = r;
-    return (hipError_t)r;
-}
+static hipError_t error(CUresult r) { return (hipError_t)r; }
 
 // Make the current device's primary context current on this thread.
 static CUresult here(void) {
@@ -84,7 +75,7 @@ static CUresult here(void) {
 
 API hipError_t hipInit(unsigned int flags) {
     pthread_once(&once, init);
-    return flags ? (hipError_t)INVALID_VALUE : error(init_result);
+    return error(flags ? CUDA_ERROR_INVALID_VALUE : init_result);
 }
 
 API hipError_t hipDriverGetVersion(int *version) { return *version = HIP_VERSION_NUMBER, (hipError_t)0; }
@@ -106,70 +97,21 @@ API hipError_t hipSetDevice(int device) {
 
 API hipError_t hipGetDevice(int *device) { return *device = current, (hipError_t)0; }
 
-API hipError_t hipDeviceGet(hipDevice_t *device, int ordinal) {
-    pthread_once(&once, init);
-    if (ordinal < 0 || ordinal >= n_devices) return error(CUDA_ERROR_INVALID_DEVICE);
-    return *device = ordinal, (hipError_t)0;
-}
-
 API hipError_t hipDeviceGetName(char *name, int len, hipDevice_t device) {
     pthread_once(&once, init);
     return error(cuDeviceGetName(name, len, device));
 }
 
-API hipError_t hipDeviceTotalMem(size_t *bytes, hipDevice_t device) {
-    pthread_once(&once, init);
-    return error(cuDeviceTotalMem(bytes, device));
-}
-
-API hipError_t hipDeviceGetPCIBusId(char *id, int len, int device) {
-    pthread_once(&once, init);
-    return error(cuDeviceGetPCIBusId(id, len, device));
-}
-
-API hipError_t hipDeviceSynchronize(void) { HERE(cuCtxSynchronize()); }
-
 // HIP's number of an attribute -> CUDA's.
 static const struct {
     int hip, cuda;
 } attributes[] = {
-    {0, CU_DEVICE_ATTRIBUTE_ECC_ENABLED},
-    {2, CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT},
-    {3, CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY},
     {5, CU_DEVICE_ATTRIBUTE_CLOCK_RATE},
-    {6, CU_DEVICE_ATTRIBUTE_COMPUTE_MODE},
-    {8, CU_DEVICE_ATTRIBUTE_CONCURRENT_KERNELS},
-    {10, CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH},
-    {16, CU_DEVICE_ATTRIBUTE_INTEGRATED},
-    {18, CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT},
     {19, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE},
-    {23, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR},
-    {24, CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY},
-    {25, CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR},
-    {26, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X},
-    {27, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y},
-    {28, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z},
-    {29, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X},
-    {30, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y},
-    {31, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z},
     {56, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK},
-    {57, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR},
     {59, CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH},
-    {60, CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE},
-    {61, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR},
     {63, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT},
-    {67, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID},
-    {68, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID},
-    {69, CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID},
-    {71, CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK},
-    {72, CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR},
-    {76, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR},
-    {78, CU_DEVICE_ATTRIBUTE_STREAM_PRIORITIES_SUPPORTED},
-    {83, CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY},
-    {85, CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING},
     {87, CU_DEVICE_ATTRIBUTE_WARP_SIZE},
-    {88, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED},
-    {10002, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR},
 };
 
 enum { HIP_MAX_SHARED_MEMORY_PER_BLOCK = 74, LDS_OF_A_WORKGROUP = 65536 };
@@ -293,14 +235,6 @@ API const char *hipGetErrorString(hipError_t e) {
     return cuGetErrorString((CUresult)e, &text) == CUDA_SUCCESS ? text : "unknown error";
 }
 
-API hipError_t hipGetLastError(void) {
-    CUresult r = last_error;
-    last_error = CUDA_SUCCESS;
-    return (hipError_t)r;
-}
-
-API hipError_t hipPeekAtLastError(void) { return (hipError_t)last_error; }
-
 // --- memory -------------------------------------------------------------------------------------
 
 API hipError_t hipMemGetInfo(size_t *free, size_t *total) { HERE(cuMemGetInfo(free, total)); }
@@ -329,87 +263,28 @@ API hipError_t hipHostFree(void *ptr) {
     HERE(cuMemFreeHost(ptr));
 }
 
-API hipError_t hipHostGetDevicePointer(void **device, void *host, unsigned int flags) {
-    HERE(cuMemHostGetDevicePointer((CUdeviceptr *)device, host, flags));
-}
-
-API hipError_t hipHostRegister(void *ptr, size_t size, unsigned int flags) {
-    (void)flags;
-    HERE(cuMemHostRegister(ptr, size, CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP));
-}
-
-API hipError_t hipHostUnregister(void *ptr) { HERE(cuMemHostUnregister(ptr)); }
-
-// Addresses are unified: which side each lies on is known from the address.
-API hipError_t hipMemcpy(void *dst, const void *src, size_t size, hipMemcpyKind kind) {
-    (void)kind;
-    HERE(cuMemcpy((CUdeviceptr)dst, (CUdeviceptr)src, size));
-}
-
 API hipError_t hipMemcpyAsync(void *dst, const void *src, size_t size, hipMemcpyKind kind, hipStream_t stream) {
     (void)kind;
     HERE(cuMemcpyAsync((CUdeviceptr)dst, (CUdeviceptr)src, size, (CUstream)stream));
-}
-
-API hipError_t hipMemcpyHtoD(hipDeviceptr_t dst, void *src, size_t size) {
-    HERE(cuMemcpyHtoD((CUdeviceptr)dst, src, size));
-}
-
-API hipError_t hipMemcpyDtoH(void *dst, hipDeviceptr_t src, size_t size) {
-    HERE(cuMemcpyDtoH(dst, (CUdeviceptr)src, size));
-}
-
-API hipError_t hipMemcpyHtoDAsync(hipDeviceptr_t dst, void *src, size_t size, hipStream_t stream) {
-    HERE(cuMemcpyHtoDAsync((CUdeviceptr)dst, src, size, (CUstream)stream));
-}
-
-API hipError_t hipMemcpyDtoHAsync(void *dst, hipDeviceptr_t src, size_t size, hipStream_t stream) {
-    HERE(cuMemcpyDtoHAsync(dst, (CUdeviceptr)src, size, (CUstream)stream));
-}
-
-API hipError_t hipMemcpyDtoDAsync(hipDeviceptr_t dst, hipDeviceptr_t src, size_t size, hipStream_t stream) {
-    HERE(cuMemcpyDtoDAsync((CUdeviceptr)dst, (CUdeviceptr)src, size, (CUstream)stream));
-}
-
-API hipError_t hipMemset(void *dst, int value, size_t size) {
-    HERE(cuMemsetD8((CUdeviceptr)dst, (unsigned char)value, size));
 }
 
 API hipError_t hipMemsetAsync(void *dst, int value, size_t size, hipStream_t stream) {
     HERE(cuMemsetD8Async((CUdeviceptr)dst, (unsigned char)value, size, (CUstream)stream));
 }
 
-API hipError_t hipMemsetD8Async(hipDeviceptr_t dst, unsigned char value, size_t count, hipStream_t stream) {
-    HERE(cuMemsetD8Async((CUdeviceptr)dst, value, count, (CUstream)stream));
-}
-
-API hipError_t hipMemsetD32Async(hipDeviceptr_t dst, int value, size_t count, hipStream_t stream) {
-    HERE(cuMemsetD32Async((CUdeviceptr)dst, (unsigned int)value, count, (CUstream)stream));
-}
-
 // --- streams and events -------------------------------------------------------------------------
-
-API hipError_t hipStreamCreate(hipStream_t *stream) { HERE(cuStreamCreate((CUstream *)stream, 0)); }
 
 API hipError_t hipStreamCreateWithFlags(hipStream_t *stream, unsigned int flags) {
     HERE(cuStreamCreate((CUstream *)stream, flags));
 }
 
-API hipError_t hipStreamCreateWithPriority(hipStream_t *stream, unsigned int flags, int priority) {
-    HERE(cuStreamCreateWithPriority((CUstream *)stream, flags, priority));
-}
-
 API hipError_t hipStreamDestroy(hipStream_t stream) { HERE(cuStreamDestroy((CUstream)stream)); }
-
-API hipError_t hipStreamQuery(hipStream_t stream) { HERE(cuStreamQuery((CUstream)stream)); }
 
 API hipError_t hipStreamSynchronize(hipStream_t stream) { HERE(cuStreamSynchronize((CUstream)stream)); }
 
 API hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned int flags) {
     HERE(cuStreamWaitEvent((CUstream)stream, (CUevent)event, flags));
 }
-
-API hipError_t hipEventCreate(hipEvent_t *event) { HERE(cuEventCreate((CUevent *)event, 0)); }
 
 // Flags of AMD's own (what is released to whom) have no counterpart.
 API hipError_t hipEventCreateWithFlags(hipEvent_t *event, unsigned flags) {
@@ -422,8 +297,6 @@ API hipError_t hipEventRecord(hipEvent_t event, hipStream_t stream) {
     HERE(cuEventRecord((CUevent)event, (CUstream)stream));
 }
 
-API hipError_t hipEventQuery(hipEvent_t event) { HERE(cuEventQuery((CUevent)event)); }
-
 API hipError_t hipEventSynchronize(hipEvent_t event) { HERE(cuEventSynchronize((CUevent)event)); }
 
 API hipError_t hipEventElapsedTime(float *ms, hipEvent_t start, hipEvent_t stop) {
@@ -431,8 +304,6 @@ API hipError_t hipEventElapsedTime(float *ms, hipEvent_t start, hipEvent_t stop)
 }
 
 // --- modules and launches -----------------------------------------------------------------------
-
-API hipError_t hipModuleLoad(hipModule_t *module, const char *path) { HERE(cuModuleLoad((CUmodule *)module, path)); }
 
 API hipError_t hipModuleLoadData(hipModule_t *module, const void *image) {
     HERE(cuModuleLoadData((CUmodule *)module, image));
@@ -442,23 +313,6 @@ API hipError_t hipModuleUnload(hipModule_t module) { HERE(cuModuleUnload((CUmodu
 
 API hipError_t hipModuleGetFunction(hipFunction_t *function, hipModule_t module, const char *name) {
     HERE(cuModuleGetFunction((CUfunction *)function, (CUmodule)module, name));
-}
-
-API hipError_t hipModuleGetGlobal(hipDeviceptr_t *ptr, size_t *bytes, hipModule_t module, const char *name) {
-    HERE(cuModuleGetGlobal((CUdeviceptr *)ptr, bytes, (CUmodule)module, name));
-}
-
-API hipError_t hipFuncGetAttribute(int *value, hipFunction_attribute attribute, hipFunction_t function) {
-    HERE(cuFuncGetAttribute(value, (CUfunction_attribute)attribute, (CUfunction)function));
-}
-
-API hipError_t hipFuncSetAttribute(const void *function, hipFuncAttribute attribute, int value) {
-    HERE(cuFuncSetAttribute((CUfunction)function, (CUfunction_attribute)attribute, value));
-}
-
-API hipError_t hipModuleOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, hipFunction_t function, int block_size,
-                                                                  size_t lds_bytes) {
-    HERE(cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks, (CUfunction)function, block_size, lds_bytes));
 }
 
 // On an AMD GPU all of a workgroup's LDS is there for the asking; CUDA wants to be told first when it
@@ -480,19 +334,6 @@ API hipError_t hipModuleLaunchKernel(hipFunction_t function, unsigned int grid_x
     return error(cuLaunchKernel(f, grid_x, grid_y, grid_z, block_x, block_y, block_z, lds_bytes, (CUstream)stream, params, NULL));
 }
 
-// HIP 5.5 and later.
-API hipError_t hipModuleLaunchCooperativeKernel(hipFunction_t function, unsigned int grid_x, unsigned int grid_y,
-                                                unsigned int grid_z, unsigned int block_x, unsigned int block_y,
-                                                unsigned int block_z, unsigned int lds_bytes, hipStream_t stream,
-                                                void **params) {
-    CUfunction f = (CUfunction)function;
-    CUresult r = here();
-    if (r == CUDA_SUCCESS && lds_bytes > 48 * 1024) r = allow_lds(f, lds_bytes);
-    if (r != CUDA_SUCCESS) return error(r);
-    return error(
-        cuLaunchCooperativeKernel(f, grid_x, grid_y, grid_z, block_x, block_y, block_z, lds_bytes, (CUstream)stream, params));
-}
-
 // --- graphs -------------------------------------------------------------------------------------
 
 API hipError_t hipStreamBeginCapture(hipStream_t stream, hipStreamCaptureMode mode) {
@@ -503,31 +344,10 @@ API hipError_t hipStreamEndCapture(hipStream_t stream, hipGraph_t *graph) {
     HERE(cuStreamEndCapture((CUstream)stream, (CUgraph *)graph));
 }
 
-API hipError_t hipStreamIsCapturing(hipStream_t stream, hipStreamCaptureStatus *status) {
-    CUstreamCaptureStatus s = CU_STREAM_CAPTURE_STATUS_NONE;
-    CUresult r = here();
-    if (r == CUDA_SUCCESS) r = cuStreamIsCapturing((CUstream)stream, &s);
-    *status = (hipStreamCaptureStatus)s;
-    return error(r);
-}
-
 API hipError_t hipGraphInstantiate(hipGraphExec_t *exec, hipGraph_t graph, hipGraphNode_t *error_node, char *log, size_t size) {
     if (error_node) *error_node = NULL;
     if (log && size) *log = 0;
     HERE(cuGraphInstantiate((CUgraphExec *)exec, (CUgraph)graph, 0));
-}
-
-API hipError_t hipGraphInstantiateWithFlags(hipGraphExec_t *exec, hipGraph_t graph, unsigned long long flags) {
-    HERE(cuGraphInstantiate((CUgraphExec *)exec, (CUgraph)graph, flags));
-}
-
-API hipError_t hipGraphGetNodes(hipGraph_t graph, hipGraphNode_t *nodes, size_t *count) {
-    HERE(cuGraphGetNodes((CUgraph)graph, (CUgraphNode *)nodes, count));
-}
-
-// HIP 5.5 and later.
-API hipError_t hipGraphUpload(hipGraphExec_t exec, hipStream_t stream) {
-    HERE(cuGraphUpload((CUgraphExec)exec, (CUstream)stream));
 }
 
 API hipError_t hipGraphLaunch(hipGraphExec_t exec, hipStream_t stream) {

@@ -9,7 +9,9 @@
 //! - [`device`] tells which GPUs there are.
 //! - [`memory`] is memory on the device, and pinned memory of the host.
 //! - [`stream`] is work: launches, copies, events, and graphs that are recorded once and replayed.
-//! - [`rtc`] is the compiler that comes with the runtime.
+//! - [`upload`] brings the weights from their file to the device.
+//! - [`module`] finds the kernels' code: in a folder, in the library, or compiled from the sources in it by
+//!   [`rtc`], the compiler that comes with the runtime. [`units`] is what there is.
 
 mod args;
 pub mod device;
@@ -23,6 +25,8 @@ pub mod rtc;
 pub mod runtime;
 mod session;
 pub mod stream;
+pub mod units;
+pub mod upload;
 mod weights;
 
 use std::sync::Arc;

@@ -437,10 +437,11 @@ impl Drop for Loaded {
 /// within the image. (The kernel's loader and those of other formats check the rest themselves.)
 fn check_image(image: &[u8]) -> Result<()> {
     let damaged = || Error::Format(format!("a code object of {} bytes is damaged or cut short", image.len()));
-    if image.len() < 16 {
+    let is_elf = image.starts_with(b"\x7fELF");
+    if image.len() < if is_elf { 64 } else { 16 } {
         return Err(damaged());
     }
-    if !image.starts_with(b"\x7fELF") {
+    if !is_elf {
         return Ok(());
     }
     let number = |at: usize, len: usize| {

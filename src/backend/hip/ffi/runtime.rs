@@ -50,7 +50,6 @@ pub struct hipGraphExec {
 pub struct Hip {
     __library: ::libloading::Library,
     pub hipInit: unsafe extern "C" fn(flags: ::core::ffi::c_uint) -> hipError_t,
-    pub hipDriverGetVersion: unsafe extern "C" fn(driverVersion: *mut ::core::ffi::c_int) -> hipError_t,
     pub hipRuntimeGetVersion: unsafe extern "C" fn(runtimeVersion: *mut ::core::ffi::c_int) -> hipError_t,
     pub hipDeviceGetName: unsafe extern "C" fn(
         name: *mut ::core::ffi::c_char,
@@ -354,7 +353,6 @@ impl Hip {
     {
         let __library = library.into();
         let hipInit = unsafe { __library.get(b"hipInit\0") }.map(|sym| *sym)?;
-        let hipDriverGetVersion = unsafe { __library.get(b"hipDriverGetVersion\0") }.map(|sym| *sym)?;
         let hipRuntimeGetVersion = unsafe { __library.get(b"hipRuntimeGetVersion\0") }.map(|sym| *sym)?;
         let hipDeviceGetName = unsafe { __library.get(b"hipDeviceGetName\0") }.map(|sym| *sym)?;
         let hipSetDevice = unsafe { __library.get(b"hipSetDevice\0") }.map(|sym| *sym)?;
@@ -394,7 +392,6 @@ impl Hip {
         Ok(Hip {
             __library,
             hipInit,
-            hipDriverGetVersion,
             hipRuntimeGetVersion,
             hipDeviceGetName,
             hipSetDevice,
@@ -433,9 +430,6 @@ impl Hip {
     }
     pub unsafe fn hipInit(&self, flags: ::core::ffi::c_uint) -> hipError_t {
         unsafe { (self.hipInit)(flags) }
-    }
-    pub unsafe fn hipDriverGetVersion(&self, driverVersion: *mut ::core::ffi::c_int) -> hipError_t {
-        unsafe { (self.hipDriverGetVersion)(driverVersion) }
     }
     pub unsafe fn hipRuntimeGetVersion(&self, runtimeVersion: *mut ::core::ffi::c_int) -> hipError_t {
         unsafe { (self.hipRuntimeGetVersion)(runtimeVersion) }

@@ -1,0 +1,47 @@
+//! A HIP runtime for tests on machines without a GPU: `libfake_hip.so` has the functions that
+//! librocmforge uses, on host memory. It checks handles, addresses and the rules of capture, records
+//! launches, counts what is alive, and fails on demand at the n-th call of a function.
+//!
+//! Kernels do nothing, unless a test gives a function that does their work ([`Fake::on_launch`]).
+//! Work runs when it is started; or, if it is made lazy, as late as the rules allow: when something
+//! waits for it. So a host buffer that is used too early has the wrong bytes.
+//!
+//! A test finds the library beside its own program ([`Fake::path`]), names it to librocmforge by
+//! `ROCMFORGE_HIP_LIBRARY`, and talks to it through [`Fake`], which opens it a second time. For
+//! programs that a test starts there are environment variables: `FAKE_HIP_DEVICES`, how many GPUs
+//! there are; `FAKE_HIP_ARCH`, their architecture; `FAKE_HIP_MEMORY`, their bytes; `FAKE_HIP_FAIL`,
+//! one fault as `FUNCTION NTH CODE`.
+
+mod api;
+mod client;
+mod control;
+mod elf;
+mod queue;
+mod rtc;
+mod state;
+
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    dead_code
+)]
+#[path = "../../../src/backend/hip/ffi/runtime.rs"]
+mod ffi;
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    dead_code
+)]
+#[path = "../../../src/backend/hip/ffi/rtc.rs"]
+mod ffi_rtc;
+
+pub use client::{Fake, Launch};
+pub use control::{CLaunch, LaunchFn};
