@@ -122,7 +122,7 @@ fn operand(graph: &Graph, plan: &Plan, weights: &CpuWeights, id: TensorId) -> Re
         Op::Input(input) => Place::Input(input),
         Op::Kv(il, half) => Place::Kv(il, half),
         Op::Weight(w) => Place::Weight(WeightPtr(match weights.get(w)? {
-            Bound::Mapped(i) => weights.file.data(&weights.file.tensors()[*i]).as_ptr(),
+            Bound::Mapped => weights.file.data(&super::tensor(&weights.file, w)?).as_ptr(),
             Bound::Copied(place) => weights.copies[place.clone()].as_ptr(),
             Bound::Row(row) => {
                 (dtype, nb) = (DType::F32, [4, row.len() * 4, row.len() * 4, row.len() * 4]);
