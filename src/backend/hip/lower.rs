@@ -1,7 +1,7 @@
 //! From a graph to launches: every operand becomes an address, every step (`fuse`) one launch.
 
 use super::args::*;
-use super::fuse::{Attend, MAX_COLUMNS, Step, steps};
+use super::fuse::{Attend, MAX_COLUMNS, Step, heads_of_block, steps};
 use super::module::Kernels;
 use super::stream::Function;
 use super::weights::HipWeights;
@@ -96,7 +96,7 @@ impl Shape {
         let (n_head, n_head_kv, n_tokens) = (q.ne[1], k.ne[2], q.ne[2]);
         let lanes = (k.ne[0].max(v.ne[0]).div_ceil(8)).next_power_of_two().clamp(8, 32);
         let per_kv = n_head / n_head_kv;
-        let heads = if per_kv >= 3 { 4 } else { per_kv };
+        let heads = heads_of_block(per_kv);
         let blocks = n_head_kv * per_kv.div_ceil(heads);
         // Two blocks to a compute unit hide each other's latency; a split is at least a word of the mask.
         let splits = (2 * n_cu).div_ceil(blocks * n_tokens).clamp(1, k.ne[1] / 64);
