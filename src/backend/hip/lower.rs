@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// Rows that a block of `matvec.hip` makes, and its threads.
 const TILE: usize = 32;
 const MATVEC_THREADS: u32 = 512;
+/// Rows and columns that a block of `matmul.hip` makes, and the columns from which on it is used.
+const MATMUL_TILE: [usize; 2] = [128, 64];
+const MATMUL_COLUMNS: usize = 64;
 /// Threads of the blocks of all other kernels but those named below.
 const THREADS: u32 = 256;
 const ROPE_THREADS: u32 = 128;
@@ -216,7 +219,7 @@ impl Lower<'_> {
         let t = self.node(id).clone();
         match t.op {
             Op::GetRows => self.get_rows(id),
-            Op::MatMul { .. } if self.node(t.src[1]).dtype == DType::Packed => self.products(&[id]),
+            Op::MatMul { .. } if self.node(t.src[1]).dtype == DType::Packed => self.product(id),
             Op::MatMul { .. } => self.float_product(id),
             Op::MatMulId => self.expert_product(id),
             Op::RmsNorm { .. } => self.norm(id),
@@ -236,6 +239,35 @@ impl Lower<'_> {
             }
             Op::Input(_) | Op::Weight(_) | Op::Kv(..) | Op::View => Ok(()),
         }
+    }
+
+    /// A product of a packed input: through matrix instructions where it has many columns.
+    fn product(&mut self, id: TensorId) -> Result<()> {
+        let n = self.node(id).n_rows();
+        let Op::MatMul { bias, residual } = self.node(id).op else {
+            return Err(Error::Internal("a product that is none".into()));
+        };
+        if n < MATMUL_COLUMNS {
+            return self.products(&[id]);
+        }
+        let (w, x) = (self.src(id, 0), self.src(id, 1));
+        let (extent, capacity) = self.extent(self.node(id));
+        let a = MatMul {
+            w: self.weight(w)?,
+            x: self.address(x)?,
+            bias: if bias { self.optional(id, 2)? } else { 0 },
+            residual: if residual { self.optional(id, 2 + usize::from(bias))? } else { 0 },
+            y: self.address(id)?,
+            stride: (self.node(id).nb[1] / 4) as i32,
+            extent,
+            capacity: capacity as i32,
+            run: self.at.run,
+            grids: self.weights.grids(),
+            ..MatMul::default()
+        };
+        let grid = [self.node(w).ne[1].div_ceil(MATMUL_TILE[0]), n.div_ceil(MATMUL_TILE[1]), 1];
+        let unit = self.unit("matmul", w)?;
+        self.launch((&unit, "matmul"), grid, THREADS, &a)
     }
 
     /// The arguments that all products of packed rows have in common.
