@@ -60,7 +60,8 @@ impl Step {
 
 /// The steps of a graph, in no particular order, and the step of each node that runs.
 pub(super) fn steps(graph: &Graph) -> (Vec<Step>, Vec<usize>) {
-    let mut fuse = Fuse { graph, readers: readers(graph), taken: vec![false; graph.nodes.len()], steps: vec![] };
+    let mut fuse =
+        Fuse { graph, readers: readers(graph), taken: vec![false; graph.nodes.len()], steps: vec![] };
     let few = graph.n_tokens <= MAX_COLUMNS;
     let runs = |i: &usize| !graph.nodes[*i].op.is_leaf() && graph.nodes[*i].op != Op::View;
     let ids: Vec<TensorId> = (0..graph.nodes.len()).filter(runs).map(|i| TensorId(i as u32)).collect();
@@ -146,7 +147,8 @@ impl Fuse<'_> {
         let mut all = vec![id];
         if alone(id) {
             let x = self.src(id, 1);
-            let others = self.readers[x.0 as usize].iter().filter(|&&r| r > id && self.product(r) == Some(ty));
+            let others =
+                self.readers[x.0 as usize].iter().filter(|&&r| r > id && self.product(r) == Some(ty));
             all.extend(others.filter(|&&r| alone(r) && self.src(r, 1) == x).take(2));
         }
         Some(Step::Products(all))

@@ -115,7 +115,10 @@ pub(super) fn lower(
     kernels: &Kernels,
     n_cu: usize,
 ) -> Result<Vec<Launch>> {
-    let lazy = layout.steps.iter().filter_map(|s| if let Step::ThenNorm { norm, .. } = s { Some(*norm) } else { None });
+    let lazy = layout
+        .steps
+        .iter()
+        .filter_map(|s| if let Step::ThenNorm { norm, .. } = s { Some(*norm) } else { None });
     let lazy = lazy.collect();
     let mut l = Lower { graph, plan: &layout.plan, at, weights, kernels, n_cu, lazy, out: Vec::new() };
     layout.steps.iter().try_for_each(|step| l.step(step))?;
@@ -230,7 +233,9 @@ impl Lower<'_> {
             Op::KvWrite => self.kv_write(id),
             Op::KvRope { .. } => self.kv_rope(id),
             Op::Attention { .. } => self.attention(id),
-            Op::TopK { .. } | Op::ExpertWeights { .. } | Op::GroupByExpert { .. } | Op::Combine => self.experts(id),
+            Op::TopK { .. } | Op::ExpertWeights { .. } | Op::GroupByExpert { .. } | Op::Combine => {
+                self.experts(id)
+            }
             Op::Input(_) | Op::Weight(_) | Op::Kv(..) | Op::View => Ok(()),
         }
     }
@@ -341,7 +346,8 @@ impl Lower<'_> {
         let (extent, capacity) = self.extent(&t);
         let (y, ids, run) = (self.address(id)?, self.address(ids)?, self.at.run);
         let n = t.n_rows();
-        if !matches!(self.node(table).dtype, DType::Ggml(_)) || !matches!(self.node(table).op, Op::Weight(_)) {
+        if !matches!(self.node(table).dtype, DType::Ggml(_)) || !matches!(self.node(table).op, Op::Weight(_))
+        {
             let x = self.node(table);
             let bytes = if t.dtype == DType::Packed { t.nb[1] } else { t.ne[0] * 4 };
             let a = CopyRows {
@@ -423,7 +429,12 @@ impl Lower<'_> {
                 ..FloatMatVec::default()
             };
             let unit = self.unit("float", w)?;
-            return self.launch((&unit, "matvec_id"), [m.div_ceil(self.waves(THREADS)), pairs, 1], THREADS, &a);
+            return self.launch(
+                (&unit, "matvec_id"),
+                [m.div_ceil(self.waves(THREADS)), pairs, 1],
+                THREADS,
+                &a,
+            );
         }
         let mut a = MatVec { offsets, n_expert: n_expert as i32, ..self.mat_vec(x, id)? };
         (a.w[0], a.y[0]) = (self.weight(w)?, y);
@@ -460,7 +471,9 @@ impl Lower<'_> {
         let (a, n_mid) = self.rows(t.src[0])?;
         let b = match t.src.get(1) {
             None => Rows::default(),
-            Some(&b) if self.node(b).n_rows() == 1 && t.n_rows() != 1 => Rows { p: self.address(b)?, entry: 0, mid: 0 },
+            Some(&b) if self.node(b).n_rows() == 1 && t.n_rows() != 1 => {
+                Rows { p: self.address(b)?, entry: 0, mid: 0 }
+            }
             Some(&b) => self.rows(b)?.0,
         };
         let packed = t.dtype == DType::Packed;
@@ -651,14 +664,23 @@ impl Lower<'_> {
             Op::ExpertWeights { scale } => {
                 let (logits, ids) = (src(0)?, src(1)?);
                 let (n_expert, k, scale) = (row(0), row(1), scale.0);
-                let a = ExpertWeights { logits, ids, y, n: n_expert, k, extent, capacity, scale, pad: 0, run };
+                let a =
+                    ExpertWeights { logits, ids, y, n: n_expert, k, extent, capacity, scale, pad: 0, run };
                 self.launch(("experts", "expert_weights"), [n, 1, 1], wave, &a)
             }
             Op::GroupByExpert { n_expert } => {
                 let ids = self.node(t.src[0]);
                 let (extent, _) = self.extent(ids);
                 let capacity = (ids.ne[0] * ids.ne[1]) as i32;
-                let a = GroupByExpert { ids: src(0)?, out: y, n_expert: n_expert as i32, k: row(0), capacity, extent, run };
+                let a = GroupByExpert {
+                    ids: src(0)?,
+                    out: y,
+                    n_expert: n_expert as i32,
+                    k: row(0),
+                    capacity,
+                    extent,
+                    run,
+                };
                 self.launch(("experts", "group_by_expert"), [1, 1, 1], THREADS, &a)
             }
             Op::Combine => {

@@ -173,8 +173,10 @@ impl HipSession {
             layers: &self.kv.layers,
         };
         let n_cu = self.weights.device.info().n_cu as usize;
-        let launches = lower(&program.graph, &program.layout, &at, &self.weights, &self.weights.kernels, n_cu)?;
-        let mask_end = self.input_offset(&arena.sizes, Input::Mask) + program.graph.n_tokens * self.words() * 8;
+        let launches =
+            lower(&program.graph, &program.layout, &at, &self.weights, &self.weights.kernels, n_cu)?;
+        let mask_end =
+            self.input_offset(&arena.sizes, Input::Mask) + program.graph.n_tokens * self.words() * 8;
         let exec = self.stream.capture(|stream| {
             // SAFETY: the arena has room for all inputs on both sides; the graph goes before the arena does.
             unsafe { stream.upload(start, &arena.host, 0..mask_end) }?;
@@ -245,7 +247,8 @@ impl Session for HipSession {
         let mut outputs = Vec::new();
         for &root in graph.roots.iter().filter(|r| !graph.node(**r).op.has_effect()) {
             let offset = layout.plan.offsets[root.0 as usize];
-            let offset = offset.ok_or_else(|| Error::Internal("an output of a graph lies outside the arena".into()))?;
+            let offset = offset
+                .ok_or_else(|| Error::Internal("an output of a graph lies outside the arena".into()))?;
             outputs.push((offset, graph.node(root).ne[0]));
         }
         let uses_shift = graph.nodes.iter().any(|n| n.op == Op::Input(Input::CellShift));
@@ -259,7 +262,14 @@ impl Session for HipSession {
             outputs: row * graph.n_outputs,
         };
         self.fit(need)?;
-        self.programs.push(Program { graph: graph.clone(), layout, exec: None, outputs, n_launches: 0, uses_shift });
+        self.programs.push(Program {
+            graph: graph.clone(),
+            layout,
+            exec: None,
+            outputs,
+            n_launches: 0,
+            uses_shift,
+        });
         let i = self.programs.len() - 1;
         self.capture(i).inspect_err(|_| drop(self.programs.pop()))?;
         Ok(ProgramId(i))
@@ -307,7 +317,9 @@ impl Session for HipSession {
             self.stream.download_to(scales.as_mut_ptr(), s, scales.len())?;
         }
         self.stream.synchronize()?;
-        for ((block, q), s) in out.chunks_exact_mut(34).zip(quants.chunks_exact(32)).zip(scales.chunks_exact(2)) {
+        for ((block, q), s) in
+            out.chunks_exact_mut(34).zip(quants.chunks_exact(32)).zip(scales.chunks_exact(2))
+        {
             block[..2].copy_from_slice(s);
             block[2..].copy_from_slice(q);
         }
@@ -349,7 +361,8 @@ impl HipSession {
             n_kv: inputs.n_kv as i32,
             pad: 0,
         };
-        let mut put = |at: usize, bytes: &[u8]| arena.host.as_mut_slice()[at..at + bytes.len()].copy_from_slice(bytes);
+        let mut put =
+            |at: usize, bytes: &[u8]| arena.host.as_mut_slice()[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, bytemuck::bytes_of(&counts));
         let offset = |input| self.input_offset(&arena.sizes, input);
         put(offset(Input::Tokens), bytemuck::cast_slice(&inputs.tokens[..n]));
@@ -360,7 +373,8 @@ impl HipSession {
         if program.uses_shift {
             put(offset(Input::CellShift), bytemuck::cast_slice(&inputs.cell_shift));
         }
-        let exec = program.exec.as_ref().ok_or_else(|| Error::Internal("a program was not captured".into()))?;
+        let exec =
+            program.exec.as_ref().ok_or_else(|| Error::Internal("a program was not captured".into()))?;
         // SAFETY: what was captured lives, and the host's side is not touched before the end of the run.
         unsafe { self.stream.replay(exec) }?;
         let results = arena.device.ptr()
