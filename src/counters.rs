@@ -11,6 +11,15 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counters { $($(#[$doc])* pub $name: u64,)+ }
 
+        impl std::ops::Sub for Counters {
+            type Output = Counters;
+
+            /// What happened between two readings.
+            fn sub(self, before: Counters) -> Counters {
+                Counters { $($name: self.$name - before.$name,)+ }
+            }
+        }
+
         struct Cells { $($name: AtomicU64,)+ }
         static CELLS: Cells = Cells { $($name: AtomicU64::new(0),)+ };
 

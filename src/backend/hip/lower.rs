@@ -5,7 +5,6 @@ use super::fuse::{Attend, MAX_COLUMNS, Step, steps};
 use super::module::Kernels;
 use super::stream::Function;
 use super::weights::HipWeights;
-use crate::backend::KvLayer;
 use crate::graph::plan::{Plan, plan_steps};
 use crate::graph::{DType, Extent, Graph, Input, KvHalf, Op, RopeStyle, Tensor, TensorId};
 use crate::quant::GgmlType;
@@ -42,7 +41,6 @@ pub(super) struct Addresses<'a> {
     pub run: u64,
     /// Of the halves of each layer's cache.
     pub kv: &'a [[u64; 2]],
-    pub layers: &'a [KvLayer],
 }
 
 /// What a graph needs besides its plan's arena.

@@ -170,7 +170,6 @@ impl HipSession {
             inputs: &|input| start + self.input_offset(&arena.sizes, input) as u64,
             run: start,
             kv: &self.halves,
-            layers: &self.kv.layers,
         };
         let n_cu = self.weights.device.info().n_cu as usize;
         let launches =

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::args::{Grids, Repack, Weight};
 use super::device::Device;
-use super::memory::{Memory, Pinned};
+use super::memory::Memory;
 use super::module::Kernels;
 use super::stream::Stream;
+use super::upload::{Piece, Ring, upload};
 use crate::backend::Weights;
 use crate::gguf::File;
 use crate::graph::{Graph, Op, TensorId, WeightId};
@@ -68,7 +69,7 @@ pub(super) struct HipWeights {
     pub kernels: Arc<Kernels>,
     bound: HashMap<WeightId, Bound>,
     grids: Grids,
-    memory: Memory,
+    _memory: Memory,
 }
 
 impl Weights for HipWeights {
@@ -106,81 +107,64 @@ impl HipWeights {
         weights: &[WeightId],
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<HipWeights> {
+        // The tables of points and the single rows come first, in one piece.
         let tables = Tables::new();
-        let infos: Vec<_> = weights.iter().map(|id| (*id, &file.tensors()[id.0 as usize])).collect();
-        let mut end = tables.bytes.len();
-        let mut places = Vec::with_capacity(infos.len());
-        for (_, t) in &infos {
-            let ty = if t.n_rows() == 1 { GgmlType::F32 } else { t.ty };
-            places.push(end);
-            end = (end + device_bytes(ty, t.n_elements())).next_multiple_of(ALIGN);
+        let mut small = tables.bytes.clone();
+        let mut bound = HashMap::new();
+        let find = |id: &WeightId| {
+            let t = file.tensor_at(id.0 as usize);
+            t.ok_or_else(|| Error::Internal(format!("the file has no weight {}", id.0)))
+        };
+        let infos = weights.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let (rows, matrices): (Vec<_>, Vec<_>) = infos.into_iter().partition(|t| t.n_rows() == 1);
+        for t in &rows {
+            let mut row = vec![0.0; t.row_len()];
+            quant::dequantize(t.ty, file.data(t), &mut row)?;
+            let address = small.len() as u64;
+            small.extend_from_slice(bytemuck::cast_slice(&row));
+            small.resize(small.len().next_multiple_of(ALIGN), 0);
+            bound.insert(WeightId(t.index as u32), Bound { address, row: Some(row) });
+        }
+        let mut end = small.len();
+        for t in &matrices {
+            bound.insert(WeightId(t.index as u32), Bound { address: end as u64, row: None });
+            end = (end + device_bytes(t.ty, t.n_elements())).next_multiple_of(ALIGN);
         }
         let memory = Memory::new(device, end, "the weights")?;
+        bound.values_mut().for_each(|b| b.address += memory.ptr());
         let stream = Stream::new(device)?;
-        let largest = 16 << 20;
-        let mut slot = Pinned::new(device, largest, "uploads")?;
-        let staging = Memory::new(device, largest, "uploads")?;
-        let mut put = |dst: u64, bytes: &[u8]| {
-            slot.as_mut_slice()[..bytes.len()].copy_from_slice(bytes);
-            // SAFETY: the slot is not written again before the copy is done, and `dst` has the room.
-            unsafe { stream.upload(dst, &slot, 0..bytes.len()) }
-        };
-        put(memory.ptr(), &tables.bytes)?;
+        // SAFETY: both sides have so many bytes, and live until the copy is waited for.
+        unsafe { stream.upload_from(memory.ptr(), small.as_ptr(), small.len()) }?;
         stream.synchronize()?;
-        let mut bound = HashMap::new();
-        let mut done = 0;
-        for ((id, t), place) in infos.iter().zip(places) {
-            let address = memory.ptr() + place as u64;
-            let data = file.data(t);
-            let row = match t.n_rows() {
-                1 => {
-                    let mut row = vec![0.0; t.row_len()];
-                    quant::dequantize(t.ty, data, &mut row)?;
-                    put(address, bytemuck::cast_slice(&row))?;
-                    stream.synchronize()?;
-                    Some(row)
-                }
-                _ => {
-                    let unit = format!("rows_{}", t.ty.name().to_lowercase());
-                    let float = planes(t.ty).is_empty();
-                    let piece = largest / t.ty.block_bytes() * t.ty.block_bytes();
-                    for (i, bytes) in data.chunks(piece).enumerate() {
-                        if float {
-                            put(address + (i * piece) as u64, bytes)?;
-                            stream.synchronize()?;
-                            continue;
-                        }
-                        put(staging.ptr(), bytes)?;
-                        let groups = t.ty.block_len() / 32;
-                        let n = bytes.len() / t.ty.block_bytes() * groups;
-                        let a = Repack {
-                            w: Weight { data: address, n_rows: t.n_rows() as i32, k: t.row_len() as i32 },
-                            blocks: staging.ptr(),
-                            first: (i * (piece / t.ty.block_bytes()) * groups) as i64,
-                            n: n as i64,
-                        };
-                        let function = kernels.function(&unit, "repack")?;
-                        let grid = [n.div_ceil(256) as u32, 1, 1];
-                        // SAFETY: the staging area holds the blocks, and the planes have room for them.
-                        unsafe { stream.launch(&function, grid, 256, 0, bytemuck::bytes_of(&a)) }?;
-                        stream.synchronize()?;
-                    }
-                    None
-                }
-            };
-            bound.insert(*id, Bound { address, row });
-            counters::weight_bind();
-            done += 1;
-            if !progress(done as f32 / weights.len() as f32) {
-                return Err(Error::Aborted("loading stopped by the progress callback".into()));
-            }
-        }
-        let grids = tables.at(memory.ptr());
-        Ok(HipWeights { device: device.clone(), kernels: kernels.clone(), bound, grids, memory })
-    }
 
-    pub fn bytes(&self) -> usize {
-        self.memory.len()
+        let mut place = |stream: &Stream, staging: u64, piece: &Piece<'_>| {
+            let t = &piece.tensor;
+            let address = bound[&WeightId(t.index as u32)].address;
+            if planes(t.ty).is_empty() {
+                // SAFETY: the tensor's place has room for the piece.
+                return unsafe {
+                    stream.copy(address + piece.bytes.start as u64, staging, piece.bytes.len())
+                };
+            }
+            let (groups, row) = (t.ty.block_len() / 32, t.row_len() / 32);
+            debug_assert!(row.is_multiple_of(groups), "rows are whole blocks");
+            let n = piece.rows.len() * row;
+            let args = Repack {
+                w: Weight { data: address, n_rows: t.n_rows() as i32, k: t.row_len() as i32 },
+                blocks: staging,
+                first: (piece.rows.start * row) as i64,
+                n: n as i64,
+            };
+            let function = kernels.function(&format!("rows_{}", t.ty.name().to_lowercase()), "repack")?;
+            // SAFETY: the staging slot holds the blocks of these rows, and the planes have room for them.
+            unsafe {
+                stream.launch(&function, [n.div_ceil(256) as u32, 1, 1], 256, 0, bytemuck::bytes_of(&args))
+            }
+        };
+        upload(device, file, &matrices, Ring::default(), &mut place, progress)?;
+        weights.iter().for_each(|_| counters::weight_bind());
+        let grids = tables.at(memory.ptr());
+        Ok(HipWeights { device: device.clone(), kernels: kernels.clone(), bound, grids, _memory: memory })
     }
 }
 
