@@ -19,7 +19,13 @@
 #include "types.h"
 
 constexpr int TILE = 32;
-constexpr int THREADS = 512;
+#ifndef TUNE_T
+#define TUNE_T 512
+#endif
+#ifndef TUNE_A
+#define TUNE_A 4
+#endif
+constexpr int THREADS = TUNE_T;
 constexpr int WAVES = THREADS / WAVE;
 constexpr int ROWS = TILE / WAVES;
 
@@ -43,8 +49,9 @@ struct MatVec {
     Grids grids;
 };
 
-// The products of ROWS rows and C columns, summed over the wave's lanes.
+// The products of ROWS rows and C columns, summed over the wave's lanes, and the factors of lazily normed columns.
 template <class T, int C> DEVICE void products(const MatVec &a, const Weight &w, long row, int column, float (&acc)[ROWS][C]) {
+    constexpr int AHEAD = C == 1 ? TUNE_A : 2;
     Row rows[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
@@ -55,49 +62,62 @@ template <class T, int C> DEVICE void products(const MatVec &a, const Weight &w,
     const long stride = packed_row(w.k);
     const u8 *x = a.x + column * stride;
     const int groups = w.k / 32;
-#pragma unroll 2
-    for (int g = lane(); g < groups; g += WAVE) {
-        typename T::Raw raw[ROWS];
+    float squares[C];
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) T::fetch(raw[r], rows[r], g);
-        Group o[ROWS];
+    for (int c = 0; c < C; c++) squares[c] = 0;
+    for (int first = lane(); first < groups; first += WAVE * AHEAD) {
+        // Everything is on its way before the first of it is used.
+        typename T::Raw raw[AHEAD][ROWS];
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) T::unpack(o[r], raw[r], g, a.grids);
+        for (int u = 0; u < AHEAD; u++) {
+            int g = first + u * WAVE < groups ? first + u * WAVE : groups - 1;
 #pragma unroll
-        for (int c = 0; c < C; c++) {
-            U4 lo = load<U4>(x + c * stride + g * 32), hi = load<U4>(x + c * stride + g * 32 + 16);
-            Scale s = load<Scale>(x + c * stride + w.k + g * 8);
+            for (int r = 0; r < ROWS; r++) T::fetch(raw[u][r], rows[r], g);
+        }
+        if (a.lazy) {
 #pragma unroll
-            for (int r = 0; r < ROWS; r++) {
-                const int *q = o[r].q;
-                int first = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
-                int last = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
-                float v;
-                if constexpr (T::HALVES) {
-                    v = o[r].d[0] * first + o[r].d[1] * last;
-                    if constexpr (T::MIN) v -= o[r].m[0] * s.s0 + o[r].m[1] * s.s1;
-                } else {
-                    v = o[r].d[0] * (first + last);
-                    if constexpr (T::MIN) v -= o[r].m[0] * (s.s0 + s.s1);
+            for (int c = 0; c < C; c++) {
+                const float *sums = (const float *)(x + c * stride + w.k + w.k / 4);
+#pragma unroll
+                for (int u = 0; u < AHEAD; u++) squares[c] += first + u * WAVE < groups ? sums[first + u * WAVE] : 0;
+            }
+        }
+#pragma unroll
+        for (int u = 0; u < AHEAD; u++) {
+            bool inside = first + u * WAVE < groups;
+            int g = inside ? first + u * WAVE : groups - 1;
+            Group o[ROWS];
+#pragma unroll
+            for (int r = 0; r < ROWS; r++) T::unpack(o[r], raw[u][r], g, a.grids);
+#pragma unroll
+            for (int c = 0; c < C; c++) {
+                U4 lo = load<U4>(x + c * stride + g * 32), hi = load<U4>(x + c * stride + g * 32 + 16);
+                Scale s = load<Scale>(x + c * stride + w.k + g * 8);
+                if (!inside) s.d = 0;
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) {
+                    const int *q = o[r].q;
+                    int head = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
+                    int tail = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
+                    float v;
+                    if constexpr (T::HALVES) {
+                        v = o[r].d[0] * head + o[r].d[1] * tail;
+                        if constexpr (T::MIN) v -= o[r].m[0] * s.s0 + o[r].m[1] * s.s1;
+                    } else {
+                        v = o[r].d[0] * (head + tail);
+                        if constexpr (T::MIN) v -= o[r].m[0] * (s.s0 + s.s1);
+                    }
+                    acc[r][c] += s.d * v;
                 }
-                acc[r][c] += s.d * v;
             }
         }
     }
 #pragma unroll
-    for (int r = 0; r < ROWS; r++)
+    for (int c = 0; c < C; c++) {
+        float factor = a.lazy ? 1 / square_root(reduce<Sum, WAVE>(squares[c]) / w.k + a.eps) : 1;
 #pragma unroll
-        for (int c = 0; c < C; c++) acc[r][c] = reduce<Sum, WAVE>(acc[r][c]);
-}
-
-// The factor of a lazily normed column.
-DEVICE float norm_factor(const MatVec &a, int column) {
-    if (!a.lazy) return 1;
-    int k = a.w[0].k;
-    const float *sums = (const float *)(a.x + column * packed_row(k) + k + k / 4);
-    float sum = 0;
-    for (int i = lane(); i < k / 32; i += WAVE) sum += sums[i];
-    return 1 / square_root(reduce<Sum, WAVE>(sum) / k + a.eps);
+        for (int r = 0; r < ROWS; r++) acc[r][c] = reduce<Sum, WAVE>(acc[r][c]) * factor;
+    }
 }
 
 template <class T, int C> DEVICE void plain(const MatVec &a) {
@@ -109,11 +129,10 @@ template <class T, int C> DEVICE void plain(const MatVec &a) {
     products<T, C>(a, w, row, column, acc);
 #pragma unroll
     for (int c = 0; c < C; c++) {
-        float factor = norm_factor(a, column + c);
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
             if (lane() != 0 || row + r >= w.n_rows) continue;
-            float v = acc[r][c] * factor;
+            float v = acc[r][c];
             long at = (long)(column + c) * a.stride[m] + row + r;
             if (a.bias[m]) v += a.bias[m][row + r];
             if (a.residual) v += a.residual[at];
@@ -130,10 +149,9 @@ template <class T, int C> DEVICE void then_norm(const MatVec &a) {
     products<T, C>(a, w, first + row, column, acc);
 #pragma unroll
     for (int c = 0; c < C; c++) {
-        float factor = norm_factor(a, column + c);
 #pragma unroll
         for (int r = 0; r < ROWS; r++)
-            if (lane() == 0) tile[c][row + r] = acc[r][c] * factor;
+            if (lane() == 0) tile[c][row + r] = acc[r][c];
     }
     barrier();
     for (int c = wave(); c < C; c += WAVES) {
@@ -160,10 +178,9 @@ template <class T, int C> DEVICE void swiglu(const MatVec &a) {
         products<T, C>(a, a.w[m], first + row, column, acc);
 #pragma unroll
         for (int c = 0; c < C; c++) {
-            float factor = norm_factor(a, column + c);
-#pragma unroll
+    #pragma unroll
             for (int r = 0; r < ROWS; r++)
-                if (lane() == 0) tile[m][c][row + r] = acc[r][c] * factor;
+                if (lane() == 0) tile[m][c][row + r] = acc[r][c];
         }
     }
     barrier();
