@@ -11,6 +11,13 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counters { $($(#[$doc])* pub $name: u64,)+ }
 
+        impl Counters {
+            /// What has happened since the reading `before`.
+            pub fn since(self, before: Counters) -> Counters {
+                Counters { $($name: self.$name - before.$name,)+ }
+            }
+        }
+
         struct Cells { $($name: AtomicU64,)+ }
         static CELLS: Cells = Cells { $($name: AtomicU64::new(0),)+ };
 

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     add("modules_that_are_no_code_objects_are_refused", modules_that_are_no_code_objects_are_refused);
     add("kernels_outlive_what_was_dropped_before_them", kernels_outlive_what_was_dropped_before_them);
     add("source_is_compiled_and_faults_are_told", source_is_compiled_and_faults_are_told);
+    add("the_c_abi_lists_gpus", the_c_abi_lists_gpus);
     tests.run()
 }
 
@@ -354,11 +355,9 @@ fn copies_are_counted_each_time_that_they_are_done(_: &Fake) {
         stream.replay(&graph).unwrap();
         stream.synchronize().unwrap();
     }
-    let after = counters::read();
-    assert_eq!(after.device_alloc - before.device_alloc, 1);
-    assert_eq!(after.graph_capture - before.graph_capture, 1);
-    assert_eq!(after.host_to_device - before.host_to_device, 1 + 2 * 2);
-    assert_eq!(after.device_to_host - before.device_to_host, 2);
+    let counted = counters::read().since(before);
+    assert_eq!((counted.device_alloc, counted.graph_capture), (1, 1));
+    assert_eq!((counted.host_to_device, counted.device_to_host), (1 + 2 * 2, 2));
 }
 
 fn modules_that_are_no_code_objects_are_refused(_: &Fake) {
@@ -424,4 +423,34 @@ fn source_is_compiled_and_faults_are_told(fake: &Fake) {
     fake.fail("hiprtcDestroyProgram", 1, 11);
     compile().unwrap();
     assert!(Runtime::get().unwrap().library().ends_with("libfake_hip.so"));
+}
+
+fn the_c_abi_lists_gpus(fake: &Fake) {
+    use rocmforge::capi::*;
+    let mut device = std::ptr::null();
+    let (mut n, mut free, mut total) = (0, 0, 0);
+    let mut kind = rf_device_type::Cpu;
+    // SAFETY: places for results, and devices that live for ever.
+    unsafe {
+        // Why there is none is told, and not for ever.
+        fake.set_gpus(0, "", 0);
+        assert_eq!((rf_device_count(&mut n), n), (rf_status::Ok, 1));
+        assert_eq!(rf_device_get(1, &mut device), rf_status::NotFound);
+        let message = std::ffi::CStr::from_ptr(rf_last_error()).to_str().unwrap();
+        assert!(message.contains("no device 1") && message.contains("/dev/kfd"), "{message}");
+        prepare(fake);
+        assert_eq!((rf_device_count(&mut n), n), (rf_status::Ok, 3));
+        assert_eq!(rf_device_get(3, &mut device), rf_status::NotFound);
+        assert_eq!(rf_device_get(2, &mut device), rf_status::Ok);
+        assert_eq!(rf_device_check(device), rf_status::Ok);
+        assert_eq!(rf_device_get_type(device, &mut kind), rf_status::Ok);
+        assert_eq!(kind as i32, rf_device_type::Gpu as i32);
+        let opened = Device::open(1).unwrap();
+        let kept = Memory::new(&opened, 4096, "a page").unwrap();
+        assert_eq!(rf_device_memory(device, &mut free, &mut total), rf_status::Ok);
+        assert_eq!((free, total), ((1 << 20) - 4096, 1 << 20));
+        drop(kept);
+        fake.fail("hipMemGetInfo", 1, LAUNCH_FAILURE);
+        assert_eq!(rf_device_memory(device, &mut free, &mut total), rf_status::Backend);
+    }
 }

@@ -40,14 +40,7 @@ fn ids(n: usize) -> Vec<i32> {
 }
 
 fn since(before: Counters) -> Counters {
-    let now = counters::read();
-    Counters {
-        file_open: now.file_open - before.file_open,
-        file_parse: now.file_parse - before.file_parse,
-        weight_bind: now.weight_bind - before.weight_bind,
-        graph_build: now.graph_build - before.graph_build,
-        graph_compile: now.graph_compile - before.graph_compile,
-    }
+    counters::read().since(before)
 }
 
 #[test]
