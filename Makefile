@@ -23,7 +23,7 @@ check: ## formatting and lints
 
 test: check peer ## every test, the parity suite against the reference among them
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(CARGO) test --locked --workspace
-	$(CARGO) test --locked -p rocmforge --features fault-injection --test fault
+	$(CARGO) test --locked --workspace --features rocmforge/fault-injection --test fault
 
 test-aarch64: ## the processor's own code on 64-bit Arm, emulated
 	tools/aarch64.sh

@@ -505,7 +505,7 @@ impl Context {
         let compute = self.model.compute()?;
         let graph = compute.arch.graph(
             &compute.hparams,
-            &compute.tensors,
+            self.model.file(),
             &spec(&self.params, key.0, key.1, key.2),
         )?;
         let program = compile(&mut *self.session, graph)?;
@@ -520,7 +520,7 @@ impl Context {
             None => {
                 let compute = self.model.compute()?;
                 let spec = spec(&self.params, 1, 0, self.wanted());
-                let graph = compute.arch.shift_graph(&compute.hparams, &compute.tensors, &spec)?;
+                let graph = compute.arch.shift_graph(&compute.hparams, self.model.file(), &spec)?;
                 *self.shift_program.insert(compile(&mut *self.session, graph)?)
             }
         };

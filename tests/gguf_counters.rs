@@ -25,7 +25,7 @@ fn one_open_and_one_parse_a_shard() {
         assert_eq!(f.need_str("general.architecture").unwrap(), "llama");
         assert_eq!(f.keys().count(), f.keys().count());
         for t in f.tensors() {
-            assert_eq!(f.data(f.tensor(&t.name).unwrap()), [1; 4]);
+            assert_eq!(f.data(&f.tensor(t.name).unwrap()), [1; 4]);
         }
         let after = counters::read();
         assert_eq!(after.file_open - before.file_open, n);

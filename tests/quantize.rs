@@ -49,7 +49,7 @@ fn demo() -> PathBuf {
 fn importance(model: &Path) -> Vec<(String, Vec<f32>)> {
     let file = File::open(model).unwrap();
     let mut rng = Rng::new(7);
-    let matrices = file.tensors().iter().filter(|t| t.n_dims > 1 && t.name != "token_embd.weight");
+    let matrices = file.tensors().filter(|t| t.n_dims > 1 && t.name != "token_embd.weight");
     matrices
         .map(|t| {
             let n = t.row_len() * t.dims[2] as usize;
@@ -57,7 +57,7 @@ fn importance(model: &Path) -> Vec<(String, Vec<f32>)> {
                 let v = rng.below(1000) as f32 / 1000.0 + 1e-3;
                 if i % 97 == 5 { 50.0 * v } else { v * v }
             });
-            (t.name.clone(), columns.collect())
+            (t.name.to_owned(), columns.collect())
         })
         .collect()
 }
@@ -86,13 +86,13 @@ fn imatrix_file(name: &str, importance: &[(String, Vec<f32>)], n_matrices: usize
 /// Compares two files: types of tensors must be equal; gives how many blocks are not.
 fn differences(ours: &Path, theirs: &Path, label: &str) -> usize {
     let (ours, theirs) = (File::open(ours).unwrap(), File::open(theirs).unwrap());
-    assert_eq!(ours.tensors().len(), theirs.tensors().len(), "{label}");
+    assert_eq!(ours.n_tensors(), theirs.n_tensors(), "{label}");
     let mut different = 0;
-    for (a, b) in ours.tensors().iter().zip(theirs.tensors()) {
+    for (a, b) in ours.tensors().zip(theirs.tensors()) {
         assert_eq!((&a.name, a.dims), (&b.name, b.dims), "{label}: the order of the tensors");
         assert_eq!(a.ty.name(), b.ty.name(), "{label}: the type of {}", a.name);
         let blocks = |file, t| File::data(file, t).chunks(a.ty.block_bytes());
-        different += blocks(&ours, a).zip(blocks(&theirs, b)).filter(|(a, b)| a != b).count();
+        different += blocks(&ours, &a).zip(blocks(&theirs, &b)).filter(|(a, b)| a != b).count();
     }
     for key in ["general.file_type", "general.quantization_version"] {
         assert_eq!(ours.u32(key).unwrap(), theirs.u32(key).unwrap(), "{label}: {key}");
@@ -317,7 +317,7 @@ fn metadata_is_kept_and_the_file_may_be_its_own_output() {
         }
     }
     assert_eq!(after.u32("general.file_type").unwrap(), Some(7));
-    let size = |f: &File| f.tensors().iter().map(|t| t.n_bytes() as u64).sum::<u64>();
+    let size = |f: &File| f.tensors().map(|t| t.n_bytes() as u64).sum::<u64>();
     assert_eq!(done, Quantized { n_bytes_in: size(&before), n_bytes_out: size(&after), n_fallback: 0 });
 }
 

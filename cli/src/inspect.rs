@@ -45,19 +45,18 @@ fn as_text(file: &File, name: &str) -> String {
         let _ = writeln!(out, "  {key:width$}  {:5}  {}", value.ty().name(), shown(&value, SHOWN_CHARS));
     }
 
-    let tensors = file.tensors();
-    let n_bytes: u64 = tensors.iter().map(|t| t.n_bytes() as u64).sum();
+    let n_bytes: u64 = file.tensors().map(|t| t.n_bytes() as u64).sum();
     let _ = writeln!(
         out,
         "\ntensors: {}, {} elements, {}",
-        tensors.len(),
-        output::grouped(tensors.iter().map(|t| t.n_elements() as u64).sum()),
+        file.n_tensors(),
+        output::grouped(file.tensors().map(|t| t.n_elements() as u64).sum()),
         output::bytes(n_bytes)
     );
-    let width = tensors.iter().map(|t| t.name.chars().count()).max().unwrap_or(0);
-    for t in tensors {
+    let width = file.tensors().map(|t| t.name.chars().count()).max().unwrap_or(0);
+    for t in file.tensors() {
         let name = output::escaped(t.name.as_bytes());
-        let dims: Vec<String> = dims(t).iter().map(ToString::to_string).collect();
+        let dims: Vec<String> = dims(&t).iter().map(ToString::to_string).collect();
         let dims = format!("[{}]", dims.join(", "));
         let bytes = output::bytes(t.n_bytes() as u64);
         let _ = writeln!(out, "  {name:width$}  {:7}  {dims:16}  {bytes:>10}", t.ty.name());
@@ -65,7 +64,7 @@ fn as_text(file: &File, name: &str) -> String {
     out
 }
 
-fn dims(t: &TensorInfo) -> &[u64] {
+fn dims<'a>(t: &'a TensorInfo<'_>) -> &'a [u64] {
     t.dims.get(..t.n_dims as usize).unwrap_or(&t.dims)
 }
 
@@ -102,8 +101,7 @@ fn as_json(file: &File) -> Json {
         file.keys().map(|(key, value)| (key.to_owned(), value_json(&value))).collect();
     let tensors: Vec<Json> = file
         .tensors()
-        .iter()
-        .map(|t| json!({ "name": t.name, "type": t.ty.name(), "dims": dims(t), "bytes": t.n_bytes() }))
+        .map(|t| json!({ "name": t.name, "type": t.ty.name(), "dims": dims(&t), "bytes": t.n_bytes() }))
         .collect();
     json!({
         "version": file.version(),

@@ -79,6 +79,24 @@ fn the_speed_is_told() {
 }
 
 #[test]
+fn weights_are_read_into_memory_on_request() {
+    // The size of the weights, and of what is not used where the file is mapped.
+    let mib = |args: &[&str]| -> [f64; 2] {
+        let told = stderr(&success(&[&["generate", "-v", "-p", PROMPT, "-n", "1"], args].concat()));
+        let line = told.lines().find(|l| l.contains("of their own")).unwrap_or_else(|| panic!("{told}"));
+        let words: Vec<&str> = line.split(' ').collect();
+        let sizes = words.windows(2).filter(|w| w[1] == "MiB").map(|w| w[0].parse().unwrap());
+        sizes.collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("{line}"))
+    };
+    let [size, own] = mib(&[]);
+    assert!(own < size / 4.0, "{own} of {size}");
+    let [size, own] = mib(&["--no-mmap"]);
+    assert!(own >= size * 0.9, "{own} of {size}");
+    assert_eq!(greedy(&["--no-mmap"]), greedy(&[]));
+    success(&["bench", "-p", "8", "-n", "0", "-r", "1", "--no-mmap"]);
+}
+
+#[test]
 fn a_full_context_ends_the_text() {
     let out = success(&["generate", "-p", PROMPT, "-c", "32", "--ignore-eos"]);
     assert!(stderr(&out).contains("context of 32 tokens is full"), "{}", stderr(&out));

@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     for t in file.tensors() {
-        assert_eq!(file.data(t).len(), t.n_bytes());
+        assert_eq!(file.data(&t).len(), t.n_bytes());
     }
     let Ok(model) = Model::from_gguf(Arc::new(file), ModelParams::default()) else { return };
     let _ = model.vocab().tokenize(b"Hello, w\xc3\xb6rld", true, true);

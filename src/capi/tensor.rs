@@ -96,12 +96,11 @@ unsafe impl Extensible for rf_tensor_info {
     }
 }
 
-fn nth(model: &Model, index: usize) -> Outcome<&TensorInfo> {
-    let tensors = model.file().tensors();
-    tensors.get(index).ok_or_else(|| {
+fn nth(model: &Model, index: usize) -> Outcome<TensorInfo<'_>> {
+    model.file().tensor_at(index).ok_or_else(|| {
         Failure::new(
             rf_status::NotFound,
-            format!("there is no tensor {index}: the model has {}, from 0", tensors.len()),
+            format!("there is no tensor {index}: the model has {}, from 0", model.file().n_tensors()),
         )
     })
 }
@@ -115,7 +114,7 @@ pub unsafe extern "C" fn rf_model_tensor_count(model: *const rf_model, n_tensors
     // SAFETY: a live model and room for a size, says the header.
     unsafe {
         ffi::read("rf_model_tensor_count", model, |m| {
-            out(n_tensors, "n_tensors")?.set(m.model.file().tensors().len());
+            out(n_tensors, "n_tensors")?.set(m.model.file().n_tensors());
             Ok(())
         })
     }

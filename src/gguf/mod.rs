@@ -45,9 +45,7 @@ const MAX_ARRAY_DEPTH: usize = 8;
 pub struct File {
     /// The first one has the metadata.
     shards: Vec<Shard>,
-    /// File order, shard after shard.
-    tensors: Vec<TensorInfo>,
-    /// Indices into `tensors`, sorted by name.
+    /// Indices of tensors, sorted by name.
     by_name: Vec<u32>,
 }
 
@@ -56,12 +54,13 @@ struct Shard {
     map: Mmap,
     /// What is mapped; nothing where the bytes were given.
     source: Option<(PathBuf, std::fs::File)>,
-    /// Its tensors are moved to the [`File`].
     header: parse::Header,
+    /// The index of its first tensor.
+    first: usize,
 }
 
 impl Shard {
-    fn open(path: &Path, no: u16) -> Result<Shard> {
+    fn open(path: &Path) -> Result<Shard> {
         let io = |e| Error::io(path, e);
         // Asked before opening: opening a pipe would block.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
@@ -75,15 +74,15 @@ impl Shard {
         // SAFETY: the map is private and read-only, so this process cannot change it. Another
         // process that changes the file meanwhile breaks the contract documented on `File`.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        let mut shard = Self::parse(map, no).map_err(|e| prefix(path.display(), e))?;
+        let mut shard = Self::parse(map).map_err(|e| prefix(path.display(), e))?;
         shard.source = Some((path.to_path_buf(), file));
         Ok(shard)
     }
 
-    fn parse(map: Mmap, no: u16) -> Result<Shard> {
+    fn parse(map: Mmap) -> Result<Shard> {
         counters::file_parse();
-        let header = parse::parse(&map, no)?;
-        Ok(Shard { map, source: None, header })
+        let header = parse::parse(&map)?;
+        Ok(Shard { map, source: None, header, first: 0 })
     }
 }
 
@@ -99,7 +98,7 @@ impl File {
     /// other than the first; [`Error::Format`] for everything that is wrong in a file, naming
     /// the file and the key, tensor or section.
     pub fn open(path: &Path) -> Result<File> {
-        let mut file = File::single(Shard::open(path, 0)?);
+        let mut file = File::single(Shard::open(path)?);
         split::follow(&mut file, path).and_then(|()| file.index()).map_err(|e| prefix(path.display(), e))?;
         Ok(file)
     }
@@ -116,7 +115,7 @@ impl File {
         let oom = |e| Error::OutOfMemory(format!("{} bytes for a model: {e}", bytes.len()));
         let mut map = MmapMut::map_anon(bytes.len()).map_err(oom)?;
         map.copy_from_slice(&bytes);
-        let mut file = File::single(Shard::parse(map.make_read_only().map_err(oom)?, 0)?);
+        let mut file = File::single(Shard::parse(map.make_read_only().map_err(oom)?)?);
         let (no, count) = split::position(&file)?;
         if count > 1 {
             return Err(Error::InvalidArgument(format!(
@@ -128,14 +127,13 @@ impl File {
         Ok(file)
     }
 
-    fn single(mut shard: Shard) -> File {
-        let tensors = std::mem::take(&mut shard.header.tensors);
-        File { shards: vec![shard], tensors, by_name: Vec::new() }
+    fn single(shard: Shard) -> File {
+        File { shards: vec![shard], by_name: Vec::new() }
     }
 
     /// Takes in the next shard of a split model.
     fn adopt(&mut self, shard: Shard, no: u16, count: u16) -> Result<()> {
-        let next = File::single(shard);
+        let mut next = File::single(shard);
         let found = split::position(&next)?;
         if found != (no, count) {
             return Err(Error::Format(format!(
@@ -145,14 +143,26 @@ impl File {
                 no + 1
             )));
         }
-        self.tensors.extend(next.tensors);
-        self.shards.extend(next.shards);
+        next.shards[0].first = self.n_tensors();
+        self.shards.append(&mut next.shards);
         Ok(())
     }
 
     fn index(&mut self) -> Result<()> {
-        self.by_name = tensor::check_unique(self.tensors.len(), |i| &self.tensors[i as usize].name)?;
+        self.by_name = parse::sorted(self.n_tensors(), "tensor", |i| self.name(i))?;
         Ok(())
+    }
+
+    /// The shard that has tensor `index`, and its number.
+    fn shard_of(&self, index: usize) -> (usize, &Shard) {
+        let no = self.shards.partition_point(|s| s.first <= index) - 1;
+        (no, &self.shards[no])
+    }
+
+    /// The name of tensor `index`, which must be there.
+    fn name(&self, index: u32) -> &[u8] {
+        let (_, Shard { map, header, first, .. }) = self.shard_of(index as usize);
+        parse::name_at(map, header.tensors[index as usize - first])
     }
 
     /// The format version of the (first) file, 2 or 3.
@@ -249,15 +259,27 @@ impl File {
         }
     }
 
+    /// The number of tensors.
+    pub fn n_tensors(&self) -> usize {
+        self.shards.last().map_or(0, |s| s.first + s.header.tensors.len())
+    }
+
     /// Every tensor in file order, shard after shard.
-    pub fn tensors(&self) -> &[TensorInfo] {
-        &self.tensors
+    pub fn tensors(&self) -> impl Iterator<Item = TensorInfo<'_>> + Clone {
+        (0..self.n_tensors()).filter_map(|i| self.tensor_at(i))
     }
 
     /// The tensor called `name`.
-    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
-        let at = self.by_name.binary_search_by(|&i| self.tensors[i as usize].name.as_str().cmp(name)).ok()?;
-        Some(&self.tensors[self.by_name[at] as usize])
+    pub fn tensor(&self, name: &str) -> Option<TensorInfo<'_>> {
+        let at = self.by_name.binary_search_by(|&i| self.name(i).cmp(name.as_bytes())).ok()?;
+        self.tensor_at(self.by_name[at] as usize)
+    }
+
+    /// The tensor at place `index` in file order.
+    pub fn tensor_at(&self, index: usize) -> Option<TensorInfo<'_>> {
+        let (no, Shard { map, header, first, .. }) = self.shard_of(index);
+        let found = header.tensor(map, index - first)?;
+        Some(TensorInfo { index, shard: no as u16, ..found })
     }
 
     /// The data of `t`, a tensor of this file: `t.n_bytes()` bytes in the map, aligned to at
@@ -265,7 +287,7 @@ impl File {
     ///
     /// # Panics
     /// If `t` comes from another file in which such an offset exists and here does not.
-    pub fn data(&self, t: &TensorInfo) -> &[u8] {
+    pub fn data(&self, t: &TensorInfo<'_>) -> &[u8] {
         &self.shards[t.shard as usize].map[t.offset as usize..][..t.n_bytes()]
     }
 
@@ -277,7 +299,7 @@ impl File {
     ///
     /// # Panics
     /// As [`File::data`]; if `out` has another size.
-    pub fn read(&self, t: &TensorInfo, out: &mut [u8]) -> Result<()> {
+    pub fn read(&self, t: &TensorInfo<'_>, out: &mut [u8]) -> Result<()> {
         assert_eq!(out.len(), t.n_bytes(), "the data of {}", t.name);
         self.read_at(t, 0, out)
     }
@@ -302,7 +324,7 @@ impl File {
 
     /// Tells the system that the data of `t` will be read soon, so that it can start to load it.
     /// Reads nothing by itself.
-    pub fn prefetch(&self, t: &TensorInfo) {
+    pub fn prefetch(&self, t: &TensorInfo<'_>) {
         #[cfg(unix)]
         {
             // Advice only: what the system does not do now it does when the data is read.

@@ -21,14 +21,16 @@ pub(super) struct Header {
     pub entries: Vec<usize>,
     /// Numbers of entries, sorted by key.
     pub by_key: Vec<u32>,
-    /// In file order.
-    pub tensors: Vec<TensorInfo>,
+    /// Where the entry of each tensor begins, in file order.
+    pub tensors: Vec<usize>,
+    /// Where the data section begins.
+    base: u64,
 }
 
 impl Header {
     /// The value under `key`.
     pub fn find<'a>(&self, bytes: &'a [u8], key: &str) -> Option<Value<'a>> {
-        let key_of = |&i: &u32| key_at(bytes, self.entries[i as usize]);
+        let key_of = |&i: &u32| name_at(bytes, self.entries[i as usize]);
         let at = self.by_key.binary_search_by(|i| key_of(i).cmp(key.as_bytes())).ok()?;
         let i = self.by_key[at] as usize;
         Some(read(bytes, self.entries[i]..self.entries[i + 1])?.1)
@@ -38,10 +40,17 @@ impl Header {
     pub fn read<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         self.entries.windows(2).filter_map(|at| read(bytes, at[0]..at[1]))
     }
+
+    /// The tensor at place `i`; none if there is no such, or the file was changed under the map.
+    pub fn tensor<'a>(&self, bytes: &'a [u8], i: usize) -> Option<TensorInfo<'a>> {
+        let mut c = Cursor { bytes, pos: *self.tensors.get(i)? };
+        let found = tensor_entry(&mut c, i).ok()?;
+        Some(TensorInfo { offset: self.base.checked_add(found.offset)?, ..found })
+    }
 }
 
-/// The key of the entry that begins at `start`.
-fn key_at(bytes: &[u8], start: usize) -> &[u8] {
+/// The key of the metadata entry, or the name of the tensor, whose entry begins at `start`.
+pub(super) fn name_at(bytes: &[u8], start: usize) -> &[u8] {
     Cursor { bytes, pos: start }.str_bytes().unwrap_or_default()
 }
 
@@ -61,8 +70,8 @@ fn read(bytes: &[u8], at: Range<usize>) -> Option<(&str, Value<'_>)> {
     Some((key, value))
 }
 
-/// Walks shard number `shard`, whose bytes are `bytes`.
-pub(super) fn parse(bytes: &[u8], shard: u16) -> Result<Header> {
+/// Walks the shard whose bytes are `bytes`.
+pub(super) fn parse(bytes: &[u8]) -> Result<Header> {
     let mut c = Cursor::new(bytes);
     let version = version(&mut c).map_err(|e| prefix("header", e))?;
     let n_tensors = c.u64().map_err(|e| prefix("header: tensor count", e))?;
@@ -78,38 +87,73 @@ pub(super) fn parse(bytes: &[u8], shard: u16) -> Result<Header> {
         entry(&mut c, i)?;
     }
     entries.push(c.pos);
-    let key = |i: u32| key_at(bytes, entries[i as usize]);
-    let by_key = sorted(n_entries, "metadata entries", key)?;
-    if let Some(w) = by_key.windows(2).find(|w| key(w[0]) == key(w[1])) {
-        let key = String::from_utf8_lossy(key(w[0]));
-        return Err(Error::Format(format!("metadata key {key:?} occurs twice")));
-    }
+    let by_key = sorted(n_entries, "metadata key", |i| name_at(bytes, entries[i as usize]))?;
 
-    let mut header = Header { version, alignment: DEFAULT_ALIGNMENT, entries, by_key, tensors: Vec::new() };
+    let (alignment, tensors) = (DEFAULT_ALIGNMENT, Vec::with_capacity(n_tensors));
+    let mut header = Header { version, alignment, entries, by_key, tensors, base: 0 };
     if let Some(value) = header.find(bytes, KEY_ALIGNMENT) {
-        header.alignment = alignment(value)?;
+        header.alignment = self::alignment(value)?;
     }
-
-    let mut tensors = Vec::with_capacity(n_tensors);
     for i in 0..n_tensors {
-        tensors.push(tensor_entry(&mut c, i, shard)?);
+        header.tensors.push(c.pos);
+        tensor_entry(&mut c, i)?;
     }
-    if !tensors.is_empty() {
-        let base = (c.pos as u64)
+    if n_tensors > 0 {
+        header.base = (c.pos as u64)
             .checked_next_multiple_of(header.alignment)
             .ok_or_else(|| Error::Format("tensor data: its start overflows".into()))?;
-        tensor::place(&mut tensors, base, header.alignment, bytes.len() as u64)?;
+        check_places(&header, bytes)?;
     }
-    header.tensors = tensors;
     Ok(header)
 }
 
-/// Indices `0..n` sorted by what `key` gives.
-pub(super) fn sorted<K: Ord>(n: usize, what: &str, key: impl Fn(u32) -> K) -> Result<Vec<u32>> {
-    let n = u32::try_from(n).map_err(|_| Error::Format(format!("{n} {what} are more than 2^32")))?;
+/// Checks that the data of tensors is aligned, inside the file and nowhere shared.
+fn check_places(header: &Header, bytes: &[u8]) -> Result<()> {
+    let Header { alignment, base, .. } = *header;
+    let mut order = Vec::with_capacity(header.tensors.len());
+    for (i, &pos) in header.tensors.iter().enumerate() {
+        let t = tensor_entry(&mut Cursor { bytes, pos }, i)?;
+        let within = |e| Err(prefix(format_args!("tensor {:?}", t.name), Error::Format(e)));
+        if !t.offset.is_multiple_of(alignment) {
+            return within(format!("offset {} is not a multiple of the alignment {alignment}", t.offset));
+        }
+        let start = base.checked_add(t.offset);
+        match start.and_then(|s| s.checked_add(t.n_bytes() as u64)) {
+            Some(end) if end <= bytes.len() as u64 => order.push((t.offset, i)),
+            _ => {
+                return within(format!(
+                    "its {} bytes at offset {} of the data section, which begins at {base}, \
+                     are not inside the file of {} bytes",
+                    t.n_bytes(),
+                    t.offset,
+                    bytes.len()
+                ));
+            }
+        }
+    }
+    order.sort_unstable();
+    let tensor = |(_, i): (u64, usize)| tensor_entry(&mut Cursor { bytes, pos: header.tensors[i] }, i);
+    for w in order.windows(2) {
+        let a = tensor(w[0])?;
+        if a.offset + a.n_bytes() as u64 > w[1].0 {
+            let b = tensor(w[1])?;
+            return Err(Error::Format(format!("the data of tensors {:?} and {:?} overlap", a.name, b.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Indices `0..n` sorted by what `name` gives, which must differ; `what` has the names.
+pub(super) fn sorted<'a>(n: usize, what: &str, name: impl Fn(u32) -> &'a [u8]) -> Result<Vec<u32>> {
+    let n = u32::try_from(n).map_err(|_| Error::Format(format!("{what}: {n} are more than 2^32")))?;
     let mut order: Vec<u32> = (0..n).collect();
-    order.sort_unstable_by_key(|&i| key(i));
-    Ok(order)
+    order.sort_unstable_by_key(|&i| name(i));
+    match order.windows(2).find(|w| name(w[0]) == name(w[1])) {
+        None => Ok(order),
+        Some(w) => {
+            Err(Error::Format(format!("{what} {:?} occurs twice", String::from_utf8_lossy(name(w[0])))))
+        }
+    }
 }
 
 fn version(c: &mut Cursor) -> Result<u32> {
@@ -152,7 +196,8 @@ pub(super) fn alignment(value: Value) -> Result<u64> {
     }
 }
 
-fn tensor_entry(c: &mut Cursor, i: usize, shard: u16) -> Result<TensorInfo> {
+/// The tensor whose entry comes next, entry `i`; its offset is in the data section.
+fn tensor_entry<'a>(c: &mut Cursor<'a>, i: usize) -> Result<TensorInfo<'a>> {
     let name = c.str().map_err(|e| prefix(format_args!("tensor table entry {i}: name"), e))?;
     tensor::check_name(name).map_err(|e| prefix(format_args!("tensor table entry {i}"), e))?;
     let within = |e| prefix(format_args!("tensor {name:?}"), e);
@@ -168,7 +213,8 @@ fn tensor_entry(c: &mut Cursor, i: usize, shard: u16) -> Result<TensorInfo> {
     let ty = GgmlType::from_id(id)
         .ok_or_else(|| within(Error::Unsupported(format!("unknown tensor type id {id}"))))?;
     let offset = c.u64().map_err(within)?;
-    TensorInfo::new(name, &dims[..n_dims], ty, shard, offset).map_err(within)
+    let shape = TensorInfo::new(name, &dims[..n_dims], ty).map_err(within)?;
+    Ok(TensorInfo { offset, ..shape })
 }
 
 /// A position in a shard; every read is bounded by the bytes that are there.

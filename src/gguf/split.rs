@@ -65,14 +65,14 @@ pub(super) fn follow(first: &mut File, path: &Path) -> Result<()> {
     }
     for no in 1..count {
         let path = sibling(no);
-        let shard = Shard::open(&path, no)?;
+        let shard = Shard::open(&path)?;
         first.adopt(shard, no, count).map_err(|e| prefix(path.display(), e))?;
     }
     let total = first.u64(KEY_TENSORS)?.ok_or_else(|| missing(KEY_TENSORS))?;
-    if total != first.tensors.len() as u64 {
+    if total != first.n_tensors() as u64 {
         return Err(Error::Format(format!(
             "metadata key {KEY_TENSORS:?} is {total}, but the {count} shards hold {} tensors",
-            first.tensors.len()
+            first.n_tensors()
         )));
     }
     Ok(())

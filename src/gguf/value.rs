@@ -179,6 +179,11 @@ impl<'a> Array<'a> {
         self.len
     }
 
+    /// Bytes that the elements take in the file.
+    pub fn n_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -100,7 +100,10 @@ enum Source<'a> {
 }
 
 struct Pending<'a> {
-    info: TensorInfo,
+    name: String,
+    dims: Vec<u64>,
+    ty: GgmlType,
+    n_bytes: usize,
     source: Source<'a>,
 }
 
@@ -191,15 +194,15 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`Error::Format`] naming the tensor if the name, the shape or the amount of data is wrong.
     pub fn tensor(&mut self, name: &str, dims: &[u64], ty: GgmlType, data: &'a [u8]) -> Result<()> {
-        let info = self.check(name, dims, ty)?;
-        if info.n_bytes() != data.len() {
+        let tensor = pending(name, dims, ty, Source::Slice(data))?;
+        if tensor.n_bytes != data.len() {
             return Err(Error::Format(format!(
                 "tensor {name:?}: {} bytes given, its shape takes {}",
                 data.len(),
-                info.n_bytes()
+                tensor.n_bytes
             )));
         }
-        self.tensors.push(Pending { info, source: Source::Slice(data) });
+        self.tensors.push(tensor);
         Ok(())
     }
 
@@ -215,14 +218,8 @@ impl<'a> Writer<'a> {
         ty: GgmlType,
         fill: impl FnOnce(&mut Sink<'_>) -> Result<()> + 'a,
     ) -> Result<()> {
-        let info = self.check(name, dims, ty)?;
-        self.tensors.push(Pending { info, source: Source::Stream(Box::new(fill)) });
+        self.tensors.push(pending(name, dims, ty, Source::Stream(Box::new(fill)))?);
         Ok(())
-    }
-
-    fn check(&self, name: &str, dims: &[u64], ty: GgmlType) -> Result<TensorInfo> {
-        tensor::check_name(name)?;
-        TensorInfo::new(name, dims, ty, 0, 0).map_err(|e| prefix(format_args!("tensor {name:?}"), e))
     }
 
     /// Writes the file at `path`, replacing what is there.
@@ -264,7 +261,7 @@ impl<'a> Writer<'a> {
         let mut shards: Vec<Vec<Pending>> = vec![Vec::new()];
         let mut size = 0u64;
         for t in std::mem::take(&mut self.tensors) {
-            let bytes = (t.info.n_bytes() as u64).next_multiple_of(alignment);
+            let bytes = (t.n_bytes as u64).next_multiple_of(alignment);
             let last = shards.last().expect("starts with one");
             let full = match by {
                 SplitBy::Tensors(n) => last.len() >= n,
@@ -303,8 +300,15 @@ impl<'a> Writer<'a> {
     }
 
     fn check_names(&self) -> Result<()> {
-        tensor::check_unique(self.tensors.len(), |i| self.tensors[i as usize].info.name.as_str()).map(|_| ())
+        parse::sorted(self.tensors.len(), "tensor", |i| self.tensors[i as usize].name.as_bytes()).map(drop)
     }
+}
+
+/// A tensor to write, checked as the reader does.
+fn pending<'a>(name: &str, dims: &[u64], ty: GgmlType, source: Source<'a>) -> Result<Pending<'a>> {
+    tensor::check_name(name)?;
+    let info = TensorInfo::new(name, dims, ty).map_err(|e| prefix(format_args!("tensor {name:?}"), e))?;
+    Ok(Pending { name: name.to_owned(), dims: dims.to_vec(), ty, n_bytes: info.n_bytes(), source })
 }
 
 fn write_file(
@@ -339,24 +343,24 @@ fn write_shard(
         header.extend(&e.bytes);
     }
     let mut offset = 0u64;
-    for Pending { info, .. } in &tensors {
-        encode_str(&mut header, &info.name);
-        header.extend(info.n_dims.to_le_bytes());
-        for d in &info.dims[..info.n_dims as usize] {
+    for t in &tensors {
+        encode_str(&mut header, &t.name);
+        header.extend((t.dims.len() as u32).to_le_bytes());
+        for d in &t.dims {
             header.extend(d.to_le_bytes());
         }
-        header.extend((info.ty as u32).to_le_bytes());
+        header.extend((t.ty as u32).to_le_bytes());
         header.extend(offset.to_le_bytes());
         offset = offset
-            .checked_add(info.n_bytes() as u64)
+            .checked_add(t.n_bytes as u64)
             .and_then(|n| n.checked_next_multiple_of(alignment))
-            .ok_or_else(|| Error::Format(format!("tensor {:?}: its offset overflows", info.name)))?;
+            .ok_or_else(|| Error::Format(format!("tensor {:?}: its offset overflows", t.name)))?;
     }
     header.extend(padding(header.len() as u64));
     let io = |e| Error::io(path, e);
     out.write_all(&header).map_err(io)?;
-    for Pending { info, source } in tensors {
-        let mut sink = Sink { out: &mut *out, path, left: info.n_bytes() };
+    for Pending { name, n_bytes, source, .. } in tensors {
+        let mut sink = Sink { out: &mut *out, path, left: n_bytes };
         let result = match source {
             Source::Slice(data) => sink.write(data),
             Source::Stream(fill) => fill(&mut sink),
@@ -364,11 +368,11 @@ fn write_shard(
         match (result, sink.left) {
             (Ok(()), 0) => {}
             (Ok(()), left) => {
-                return Err(Error::Format(format!("tensor {:?}: {left} bytes are missing", info.name)));
+                return Err(Error::Format(format!("tensor {name:?}: {left} bytes are missing")));
             }
-            (Err(e), _) => return Err(prefix(format_args!("tensor {:?}", info.name), e)),
+            (Err(e), _) => return Err(prefix(format_args!("tensor {name:?}"), e)),
         }
-        out.write_all(&padding(info.n_bytes() as u64)).map_err(io)?;
+        out.write_all(&padding(n_bytes as u64)).map_err(io)?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::log::{Log, info, warning};
 use crate::quant::GgmlType;
 use crate::tokenizer::Vocab;
 use crate::{Error, Result};
-use arch::{Arch, TensorTable};
+use arch::Arch;
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -50,7 +50,6 @@ pub struct Model {
 pub(crate) struct Compute {
     pub arch: &'static Arch,
     pub hparams: Hparams,
-    pub tensors: TensorTable,
     pub backend: Arc<dyn Backend>,
     pub weights: Arc<dyn Weights>,
     /// See [`Model::sums`].
@@ -96,10 +95,11 @@ impl Model {
         }
         info!(
             params.log,
-            "{}: {:.1} MiB in {:?}",
+            "{}: {:.1} MiB in {:?}, {:.1} MiB of them in memory of their own",
             model.description(),
             model.n_bytes() as f64 / MIB,
-            model.load_time
+            model.load_time,
+            model.resident_bytes() as f64 / MIB
         );
         if let Some(backend) = model.backend() {
             info!(params.log, "computing on {backend}");
@@ -144,12 +144,12 @@ impl Model {
 
     /// Elements of all tensors.
     pub fn n_params(&self) -> u64 {
-        self.file.tensors().iter().map(|t| t.n_elements() as u64).sum()
+        self.file.tensors().map(|t| t.n_elements() as u64).sum()
     }
 
     /// Bytes of all tensors.
     pub fn n_bytes(&self) -> u64 {
-        self.file.tensors().iter().map(|t| t.n_bytes() as u64).sum()
+        self.file.tensors().map(|t| t.n_bytes() as u64).sum()
     }
 
     /// Bytes of weights that producing one token reads: all matrices, without the embedding table
@@ -157,7 +157,7 @@ impl Model {
     pub fn bytes_per_token(&self) -> u64 {
         let tied = self.file.tensor("output.weight").is_none();
         let experts = self.hparams().and_then(|hp| hp.experts.as_ref());
-        let read = |t: &TensorInfo| match experts {
+        let read = |t: TensorInfo<'_>| match experts {
             _ if !tied && t.name == "token_embd.weight" => 0,
             Some(e) if t.dims[2] > 1 => {
                 let il = t.name.split('.').nth(1).and_then(|il| il.parse::<usize>().ok());
@@ -166,7 +166,7 @@ impl Model {
             }
             _ => t.n_bytes() as u64,
         };
-        self.file.tensors().iter().map(read).sum()
+        self.file.tensors().map(read).sum()
     }
 
     /// How long loading took.
@@ -228,11 +228,10 @@ impl Compute {
                 hparams.n_vocab
             )));
         }
-        let tensors = TensorTable::new(file)?;
-        let needed = arch.weights(&hparams, &tensors)?;
+        let needed = arch.weights(&hparams, file)?;
         let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
         let weights = backend.bind(file, &needed, copy, progress)?;
-        Ok(Compute { arch, hparams, tensors, backend, weights, sums: OnceLock::new() })
+        Ok(Compute { arch, hparams, backend, weights, sums: OnceLock::new() })
     }
 }
 
@@ -248,7 +247,7 @@ fn sums(file: &File, arch: &str) -> (u32, u32) {
     }
     for t in file.tensors() {
         weights.update(format!("{}:{}:{:?};", t.name, t.ty as u32, t.dims).as_bytes());
-        let data = file.data(t);
+        let data = file.data(&t);
         weights.update(&data[..data.len().min(SAMPLE)]);
     }
     (hparams.finalize(), weights.finalize())

@@ -109,8 +109,8 @@ fn from_gguf(bytes: Vec<u8>) -> Result<Imatrix> {
             return Err(wrong(name, &format!("{n} rows of sums do not go with {n_matrices} counts")));
         }
         let floats = |bytes: &[u8]| bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
-        let mut columns: Vec<f32> = floats(file.data(sums));
-        let counts: Vec<f32> = floats(file.data(counts));
+        let mut columns: Vec<f32> = floats(file.data(&sums));
+        let counts: Vec<f32> = floats(file.data(&counts));
         for (columns, count) in columns.chunks_mut(sums.row_len()).zip(counts) {
             if !count.is_finite() || count < 0.0 {
                 return Err(wrong(name, &format!("a count is {count}, want 0 or more")));

@@ -75,7 +75,7 @@ pub struct Quantized {
 
 /// A tensor and what it shall be.
 struct Planned<'a> {
-    tensor: &'a TensorInfo,
+    tensor: TensorInfo<'a>,
     ty: GgmlType,
     /// Of its columns, one row of them for each expert.
     importance: Option<&'a [f32]>,
@@ -99,11 +99,11 @@ pub fn quantize(
 ) -> Result<Quantized> {
     let file = File::open(input)?;
     let (plan, n_fallback) = plan(&file, params)?;
-    let n_bytes = |ty: GgmlType, t: &TensorInfo| Ok::<_, Error>(ty.row_bytes(t.row_len())? * t.n_rows());
+    let n_bytes = |ty: GgmlType, t: &TensorInfo<'_>| Ok::<_, Error>(ty.row_bytes(t.row_len())? * t.n_rows());
     let mut total = Quantized { n_bytes_in: 0, n_bytes_out: 0, n_fallback };
     for p in &plan {
         total.n_bytes_in += p.tensor.n_bytes() as u64;
-        total.n_bytes_out += n_bytes(p.ty, p.tensor)? as u64;
+        total.n_bytes_out += n_bytes(p.ty, &p.tensor)? as u64;
     }
 
     let stream = Stream::new(&file, params.n_threads, total.n_bytes_in, progress, params.log.clone());
@@ -120,7 +120,7 @@ pub fn quantize(
     for planned in &plan {
         let t = planned.tensor;
         let fill = |sink: &mut Sink<'_>| stream.tensor(planned, sink);
-        writer.tensor_from(&t.name, &t.dims[..t.n_dims as usize], planned.ty, fill)?;
+        writer.tensor_from(t.name, &t.dims[..t.n_dims as usize], planned.ty, fill)?;
     }
 
     // Beside the output, so that it can be renamed; `input` may be `output`.
@@ -142,25 +142,25 @@ pub fn quantize(
 ///
 /// # Errors
 /// As [`quantize`], without reading tensor data.
-pub fn types<'a>(file: &'a File, params: &'a QuantizeParams<'a>) -> Result<Vec<(&'a TensorInfo, GgmlType)>> {
+pub fn types<'a>(file: &'a File, params: &'a QuantizeParams<'a>) -> Result<Vec<(TensorInfo<'a>, GgmlType)>> {
     Ok(plan(file, params)?.0.into_iter().map(|p| (p.tensor, p.ty)).collect())
 }
 
 fn plan<'a>(file: &'a File, params: &'a QuantizeParams<'a>) -> Result<(Vec<Planned<'a>>, usize)> {
-    let mut tensors: Vec<&TensorInfo> = file.tensors().iter().collect();
+    let mut tensors: Vec<TensorInfo<'_>> = file.tensors().collect();
     // The rules count layers: names without one come first.
-    tensors.sort_by_key(|t| (rules::layer(&t.name), t.name.as_str()));
+    tensors.sort_by_key(|t| (rules::layer(t.name), t.name));
     let mut rules = Rules::new(file, params, &tensors)?;
     let mut plan = Vec::with_capacity(tensors.len());
     let mut n_quantised = 0;
     for tensor in tensors {
-        let ty = rules.choose(tensor)?;
+        let ty = rules.choose(&tensor)?;
         let mut importance = None;
         if ty != tensor.ty {
-            check_source(tensor, params)?;
+            check_source(&tensor, params)?;
             n_quantised += 1;
-            importance = find_importance(tensor, params.imatrix)?;
-            if importance.is_none() && rules::requires_importance(&tensor.name, ty, params.mixture) {
+            importance = find_importance(&tensor, params.imatrix)?;
+            if importance.is_none() && rules::requires_importance(tensor.name, ty, params.mixture) {
                 return Err(Error::Unsupported(format!(
                     "tensor {:?}: {} without importance data would be useless: give an imatrix that has it",
                     tensor.name,
@@ -178,7 +178,7 @@ fn plan<'a>(file: &'a File, params: &'a QuantizeParams<'a>) -> Result<(Vec<Plann
     Ok((plan, rules.n_fallback()))
 }
 
-fn check_source(tensor: &TensorInfo, params: &QuantizeParams<'_>) -> Result<()> {
+fn check_source(tensor: &TensorInfo<'_>, params: &QuantizeParams<'_>) -> Result<()> {
     if !tensor.ty.has_codec() {
         return Err(Error::Unsupported(format!(
             "tensor {:?}: weights of type {} cannot be quantised",
@@ -196,14 +196,14 @@ fn check_source(tensor: &TensorInfo, params: &QuantizeParams<'_>) -> Result<()> 
     Ok(())
 }
 
-fn find_importance<'a>(tensor: &TensorInfo, imatrix: Option<&'a Imatrix>) -> Result<Option<&'a [f32]>> {
-    let Some(found) = imatrix.and_then(|i| i.get(&tensor.name)) else { return Ok(None) };
+fn find_importance<'a>(tensor: &TensorInfo<'_>, imatrix: Option<&'a Imatrix>) -> Result<Option<&'a [f32]>> {
+    let Some(found) = imatrix.and_then(|i| i.get(tensor.name)) else { return Ok(None) };
     let want = tensor.row_len().saturating_mul(tensor.dims[2] as usize);
     if found.len() == want {
         return Ok(Some(found));
     }
     // The data of a tied output matrix goes by the name of the embeddings but may be of another shape.
-    if rules::is_token_embd(&tensor.name) {
+    if rules::is_token_embd(tensor.name) {
         return Ok(None);
     }
     Err(Error::InvalidArgument(format!(

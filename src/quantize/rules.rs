@@ -89,8 +89,8 @@ const KEPT: &[&str] = &[
 ];
 
 /// Whether a tensor is one of those that get another type.
-fn is_quantized(tensor: &TensorInfo, leave_output: bool) -> bool {
-    let name = tensor.name.as_str();
+fn is_quantized(tensor: &TensorInfo<'_>, leave_output: bool) -> bool {
+    let name = tensor.name;
     let n_dims = tensor.dims.iter().rposition(|&n| n > 1).map_or(1, |i| i + 1);
     n_dims >= 2
         && name.ends_with("weight")
@@ -175,9 +175,9 @@ impl<'a> Rules<'a> {
     pub(super) fn new(
         file: &'a File,
         params: &'a QuantizeParams<'a>,
-        tensors: &[&TensorInfo],
+        tensors: &[TensorInfo<'_>],
     ) -> Result<Self> {
-        let count = |wanted| tensors.iter().filter(|t| role(&t.name) == wanted).count();
+        let count = |wanted| tensors.iter().filter(|t| role(t.name) == wanted).count();
         for ty in [params.output_tensor_type, params.token_embedding_type].into_iter().flatten() {
             if !ty.has_codec() {
                 return Err(Error::Unsupported(format!("weights cannot be quantised to {}", ty.name())));
@@ -202,11 +202,11 @@ impl<'a> Rules<'a> {
         self.n_fallback
     }
 
-    pub(super) fn choose(&mut self, tensor: &TensorInfo) -> Result<GgmlType> {
+    pub(super) fn choose(&mut self, tensor: &TensorInfo<'_>) -> Result<GgmlType> {
         if !is_quantized(tensor, self.params.leave_output_tensor) {
             return Ok(tensor.ty);
         }
-        let role = role(&tensor.name);
+        let role = role(tensor.name);
         let forced = match role {
             Role::TokenEmbd => self.params.token_embedding_type,
             Role::Output => self.params.output_tensor_type,
@@ -227,7 +227,7 @@ impl<'a> Rules<'a> {
     }
 
     /// `ty`, or the type that takes its place where rows are no whole number of its blocks.
-    fn fitting(&mut self, tensor: &TensorInfo, ty: GgmlType) -> GgmlType {
+    fn fitting(&mut self, tensor: &TensorInfo<'_>, ty: GgmlType) -> GgmlType {
         let fits = |ty: GgmlType| tensor.row_len().is_multiple_of(ty.block_len());
         if fits(ty) {
             return ty;
@@ -255,17 +255,17 @@ impl<'a> Rules<'a> {
 
     /// The layer of a tensor of the feed-forward network: its own number if experts are spread
     /// over several tensors, else how many came before.
-    fn ffn_layer(&self, tensor: &TensorInfo, before: usize) -> Result<usize> {
+    fn ffn_layer(&self, tensor: &TensorInfo<'_>, before: usize) -> Result<usize> {
         if self.shape.n_expert <= 1 {
             return Ok(before);
         }
-        let layer = usize::try_from(layer(&tensor.name)).ok().filter(|&l| l < self.shape.n_layer);
+        let layer = usize::try_from(layer(tensor.name)).ok().filter(|&l| l < self.shape.n_layer);
         layer.ok_or_else(|| {
             Error::Format(format!("tensor {:?} is of none of {} layers", tensor.name, self.shape.n_layer))
         })
     }
 
-    fn mixed(&mut self, tensor: &TensorInfo, role: Role, main: GgmlType) -> Result<GgmlType> {
+    fn mixed(&mut self, tensor: &TensorInfo<'_>, role: Role, main: GgmlType) -> Result<GgmlType> {
         use Mixture as M;
         let m = self.params.mixture;
         if role == Role::Output || (self.tied && role == Role::TokenEmbd) {
@@ -313,7 +313,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    fn output(&self, tensor: &TensorInfo, main: GgmlType) -> GgmlType {
+    fn output(&self, tensor: &TensorInfo<'_>, main: GgmlType) -> GgmlType {
         use Mixture as M;
         if let Some(ty) = self.params.output_tensor_type {
             return ty;

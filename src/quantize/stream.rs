@@ -54,7 +54,7 @@ impl<'f, 'p> Stream<'f, 'p> {
     /// Writes a tensor as it is planned.
     pub(super) fn tensor(&self, planned: &Planned<'_>, sink: &mut Sink<'_>) -> Result<()> {
         let Planned { tensor: t, ty, importance } = *planned;
-        let data = self.file.data(t);
+        let data = self.file.data(&t);
         let mut state = self.state.borrow_mut();
         if ty == t.ty {
             info!(self.log, "{}: {} kept", t.name, ty.name());

@@ -9,12 +9,13 @@ use super::Token;
 use super::joints::{Joints, first_char};
 use super::merge::{Merge, Merger, Seen, Symbol};
 use super::pretok::Pre;
+use super::texts::Numbered;
 use super::tokens::Tokens;
 use super::{spm, unicode};
 use crate::gguf::Array;
 use crate::{Error, Result};
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
@@ -84,14 +85,6 @@ pub fn decode_text(text: &str, out: &mut Vec<u8>, limit: usize) -> Result<()> {
     Ok(())
 }
 
-/// One line of `tokenizer.ggml.merges`; its index is its rank.
-#[derive(Clone, Copy)]
-struct Rule {
-    left: u32,
-    right: u32,
-    result: u32,
-}
-
 /// The merge rules of a vocabulary.
 ///
 /// Symbols are token ids. What is merged from, or the result of a merge, and no token gets an id from
@@ -100,10 +93,15 @@ pub struct Bpe {
     pre: &'static Pre,
     /// Text becomes lower case.
     lowercase: bool,
-    rules: Vec<Rule>,
+    /// Both sides of each line of `tokenizer.ggml.merges`; its index is its rank.
+    pairs: Vec<(u32, u32)>,
+    /// What they become.
+    results: Vec<u32>,
     by_pair: HashTable<u32>,
     hasher: RandomState,
     n_tokens: u32,
+    /// The symbols that are no tokens, less the number of tokens.
+    extra: Numbered,
     spelling: Spelling,
 }
 
@@ -112,12 +110,8 @@ enum Spelling {
     Bytes {
         /// The symbol of each byte.
         symbols: Box<[u32; 256]>,
-        /// For each symbol that is no token: the tokens of its bytes, those that there are.
-        fallback: Vec<Vec<Token>>,
     },
     Chars {
-        /// The symbols of characters that are no tokens but are merged.
-        extra: HashMap<Vec<u8>, u32, RandomState>,
         /// `<0xXX>`, those that there are.
         bytes: Box<[Option<u32>; 256]>,
         /// The pairs of characters that a merge may join. Words are whole lines here.
@@ -128,26 +122,22 @@ enum Spelling {
 /// The symbol of a character that is never merged.
 const NO_SYMBOL: u32 = u32::MAX;
 
-/// Gives ids to texts that are no tokens.
-struct Interner<'t> {
-    tokens: &'t Tokens,
-    extra: HashMap<Vec<u8>, u32, RandomState>,
-    fallback: Vec<Vec<Token>>,
-}
+/// What the tables take for each symbol that is no token, in bytes.
+const SYMBOL_BYTES: usize = 12;
 
-impl Interner<'_> {
-    fn id(&mut self, text: &[u8]) -> u32 {
-        if let Some(id) = self.tokens.find(text) {
-            return id;
-        }
-        let next = (self.tokens.len() + self.fallback.len()) as u32;
-        *self.extra.entry_ref(text).or_insert_with(|| {
-            // One byte of the text at a time, and only ASCII can match: that is the reference's rule.
-            let bytes = text.iter().filter_map(|&b| self.tokens.find(&[b]));
-            self.fallback.push(bytes.map(|id| id as Token).collect());
-            next
-        })
+/// The symbols of the 256 bytes may all be no tokens, whatever the merges.
+const MARGIN: usize = 256 * SYMBOL_BYTES + 1024;
+
+/// The symbol of a text. Those that are no tokens may take `limit` bytes, since neither their texts nor
+/// their tables shall be larger than the merges are in the file.
+fn symbol(tokens: &Tokens, extra: &mut Numbered, limit: usize, text: &[u8]) -> Result<u32> {
+    if let Some(id) = tokens.find(text) {
+        return Ok(id);
     }
+    let found = if extra.len() * SYMBOL_BYTES < limit { extra.insert(text) } else { extra.find(text) };
+    found.map(|i| tokens.len() as u32 + i).ok_or_else(|| {
+        Error::Format("tokenizer.ggml.merges: most of what is merged are no tokens of the vocabulary".into())
+    })
 }
 
 impl Bpe {
@@ -158,13 +148,20 @@ impl Bpe {
         pre: &'static Pre,
         lowercase: bool,
     ) -> Result<Bpe> {
-        let mut interner = Interner { tokens, extra: HashMap::default(), fallback: Vec::new() };
-        let symbols = std::array::from_fn(|b| interner.id(CHAR_OF[b].encode_utf8(&mut [0; 4]).as_bytes()));
-        let mut joints = Joints::new();
+        let (n_merges, n_bytes) = merges.map_or((0, 0), |m| (m.len(), m.n_bytes()));
+        let limit = n_bytes + MARGIN;
+        let mut extra = Numbered::new(0, limit);
+        let mut symbol = |text: &[u8]| symbol(tokens, &mut extra, limit, text);
+        let mut symbols = Box::new([0; 256]);
+        for (id, c) in symbols.iter_mut().zip(CHAR_OF) {
+            *id = symbol(c.encode_utf8(&mut [0; 4]).as_bytes())?;
+        }
+        let mut joints = Joints::new(if pre.in_bytes { 0 } else { n_bytes });
         let hasher = RandomState::default();
-        let n_merges = merges.map_or(0, |m| m.len());
-        let mut rules: Vec<Rule> = Vec::with_capacity(n_merges);
-        let mut by_pair = HashTable::with_capacity(n_merges);
+        let mut pairs = Vec::with_capacity(n_merges);
+        let mut results = Vec::with_capacity(n_merges);
+        // A rule that can apply takes 11 bytes in the file.
+        let mut by_pair = HashTable::with_capacity(n_merges.min(n_bytes / 11));
         let mut whole = Vec::new();
         let mut result = 0;
         let lines = merges.map(|m| m.strs()).transpose()?;
@@ -173,7 +170,8 @@ impl Bpe {
             // The left half may itself begin with a space.
             let space = line.iter().skip(1).position(|&b| b == b' ').map(|i| i + 1);
             let Some(space) = space.filter(|&i| i + 1 < line.len()) else {
-                rules.push(Rule { left: u32::MAX, right: u32::MAX, result: u32::MAX });
+                pairs.push((u32::MAX, u32::MAX));
+                results.push(u32::MAX);
                 continue;
             };
             let (left, right) = (&line[..space], &line[space + 1..]);
@@ -185,27 +183,28 @@ impl Bpe {
             whole.extend_from_slice(right);
             // Files list rules in the order of the tokens they make, a few rules for each.
             let mut near = (result..tokens.len() as u32).take(2);
-            result = near.find(|&id| tokens.text_bytes(id) == whole).unwrap_or_else(|| interner.id(&whole));
-            let rule = Rule { left: interner.id(left), right: interner.id(right), result };
-            rules.push(rule);
-            let hash = hasher.hash_one((rule.left, rule.right));
-            let same =
-                |&r: &u32| (rules[r as usize].left, rules[r as usize].right) == (rule.left, rule.right);
+            result = match near.find(|&id| tokens.text_bytes(id) == whole) {
+                Some(id) => id,
+                None => symbol(&whole)?,
+            };
+            let pair = (symbol(left)?, symbol(right)?);
+            pairs.push(pair);
+            results.push(result);
+            let hash = hasher.hash_one(pair);
             // The first of two equal rules counts.
-            if by_pair.find(hash, same).is_none() {
-                let rehash = |&r: &u32| hasher.hash_one((rules[r as usize].left, rules[r as usize].right));
-                by_pair.insert_unique(hash, rank as u32, rehash);
+            if by_pair.find(hash, |&r: &u32| pairs[r as usize] == pair).is_none() {
+                by_pair.insert_unique(hash, rank as u32, |&r| hasher.hash_one(pairs[r as usize]));
             }
         }
+        extra.shrink_to_fit();
         let spelling = if pre.in_bytes {
-            Spelling::Bytes { symbols: Box::new(symbols), fallback: interner.fallback }
+            Spelling::Bytes { symbols }
         } else {
-            let mut extra = interner.extra;
-            extra.retain(|text, _| first_char(text).len() == text.len());
             let bytes = Box::new(std::array::from_fn(|b| tokens.find(format!("<0x{b:02X}>").as_bytes())));
-            Spelling::Chars { extra, bytes, joints }
+            Spelling::Chars { bytes, joints }
         };
-        Ok(Bpe { pre, lowercase, rules, by_pair, hasher, n_tokens: tokens.len() as u32, spelling })
+        let n_tokens = tokens.len() as u32;
+        Ok(Bpe { pre, lowercase, pairs, results, by_pair, hasher, n_tokens, extra, spelling })
     }
 
     /// The pre-tokenizer.
@@ -216,9 +215,9 @@ impl Bpe {
     #[inline]
     fn pair(&self, left: Symbol, right: Symbol) -> Option<Merge> {
         let pair = (left.id, right.id);
-        let same = |&r: &u32| (self.rules[r as usize].left, self.rules[r as usize].right) == pair;
+        let same = |&r: &u32| self.pairs[r as usize] == pair;
         let rank = *self.by_pair.find(self.hasher.hash_one(pair), same)?;
-        Some(Merge { key: rank, id: self.rules[rank as usize].result })
+        Some(Merge { key: rank, id: self.results[rank as usize] })
     }
 
     /// Appends `raw` to `text` as this vocabulary reads it, and gives the range appended.
@@ -256,7 +255,7 @@ impl Bpe {
         self.pre.split(&text[range], |start, end| {
             let word = base + start..base + end;
             match &self.spelling {
-                Spelling::Bytes { symbols, fallback } => seen.get_or(text, word.clone(), out, |out| {
+                Spelling::Bytes { symbols } => seen.get_or(text, word.clone(), out, |out| {
                     let word = &text[word];
                     if self.pre.ignore_merges {
                         spelled.clear();
@@ -275,13 +274,18 @@ impl Bpe {
                     for symbol in &merger.symbols {
                         match symbol.id.checked_sub(self.n_tokens) {
                             None => out.push(symbol.id as Token),
-                            Some(extra) => out.extend_from_slice(&fallback[extra as usize]),
+                            // One byte of the text at a time, and only ASCII can match: that is the
+                            // reference's rule.
+                            Some(extra) => {
+                                let found = self.extra.get(extra).iter().filter_map(|&b| tokens.find(&[b]));
+                                out.extend(found.map(|id| id as Token));
+                            }
                         }
                     }
                 }),
                 Spelling::Chars { .. }
                     if self.pre.drop_spaces && unicode::starts_with_space(&text[word.clone()]) => {}
-                Spelling::Chars { extra, bytes, joints } => {
+                Spelling::Chars { bytes, joints } => {
                     let newlines = self.pre.whole_newlines && text[word.start] == b'\n';
                     if (newlines || self.pre.ignore_merges)
                         && let Some(id) = tokens.find(&text[word.clone()])
@@ -292,7 +296,7 @@ impl Bpe {
                     while start < word.end {
                         let end = start + joints.piece_len(&text[start..word.end]);
                         seen.get_or(text, start..end, out, |out| {
-                            self.encode_chars(tokens, extra, bytes, &text[start..end], merger, out);
+                            self.encode_chars(tokens, bytes, &text[start..end], merger, out);
                         });
                         start = end;
                     }
@@ -304,7 +308,6 @@ impl Bpe {
     fn encode_chars(
         &self,
         tokens: &Tokens,
-        extra: &HashMap<Vec<u8>, u32, RandomState>,
         bytes: &[Option<u32>; 256],
         piece: &[u8],
         merger: &mut Merger,
@@ -314,7 +317,8 @@ impl Bpe {
         let mut start = 0;
         while start < piece.len() {
             let c = first_char(&piece[start..]);
-            let id = tokens.find(c).or_else(|| extra.get(c).copied()).unwrap_or(NO_SYMBOL);
+            let extra = || self.extra.find(c).map(|i| self.n_tokens + i);
+            let id = tokens.find(c).or_else(extra).unwrap_or(NO_SYMBOL);
             merger.symbols.push(Symbol { start: start as u32, len: c.len() as u32, id });
             start += c.len();
         }

@@ -2,17 +2,16 @@
 //! merge, has side by side. What lies between such places can be tokenized by itself, and remembered.
 
 use super::unicode::len_by_lead;
-use foldhash::fast::RandomState;
-use hashbrown::HashSet;
 
 /// What a space is written as where spaces are escaped: U+2581.
 pub const SPACE: &[u8] = "\u{2581}".as_bytes();
 
-/// The pairs of characters that hold together.
+/// The pairs of characters that hold together, and a few more, which costs some time but no token.
 pub struct Joints {
     /// Pairs of ASCII characters and [`SPACE`]: bit `left * N_FAST + right`.
     fast: Vec<u64>,
-    rest: HashSet<(u32, u32), RandomState>,
+    /// The other pairs: a bit for each hash.
+    rest: Vec<u64>,
 }
 
 /// 128 ASCII characters, and U+2581 as the last.
@@ -38,9 +37,18 @@ fn code(c: &[u8]) -> (usize, u32) {
 }
 
 impl Joints {
-    /// No pairs.
-    pub fn new() -> Joints {
-        Joints { fast: vec![0; (N_FAST * N_FAST).div_ceil(64)], rest: HashSet::default() }
+    /// No pairs. Those to come are in `n_bytes` of text: less than one in every 32 bits.
+    pub fn new(n_bytes: usize) -> Joints {
+        let fast = vec![0; (N_FAST * N_FAST).div_ceil(64)];
+        Joints { fast, rest: vec![0; (n_bytes / 16).next_power_of_two()] }
+    }
+
+    /// The bit of a pair: its word and its place there. Multiplying spreads what differs to the top.
+    #[inline]
+    fn bit(&self, left: u32, right: u32) -> (usize, u32) {
+        let hash = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let hash = hash ^ hash >> 32;
+        ((hash as usize >> 6) & (self.rest.len() - 1), hash as u32 & 63)
     }
 
     /// Holds `left` and `right`, a character each, together.
@@ -50,7 +58,8 @@ impl Joints {
             let bit = lf * N_FAST + rf;
             self.fast[bit / 64] |= 1 << (bit % 64);
         } else {
-            self.rest.insert((ln, rn));
+            let (word, bit) = self.bit(ln, rn);
+            self.rest[word] |= 1 << bit;
         }
     }
 
@@ -72,7 +81,8 @@ impl Joints {
             let bit = left.0 * N_FAST + right.0;
             self.fast[bit / 64] >> (bit % 64) & 1 != 0
         } else {
-            self.rest.contains(&(left.1, right.1))
+            let (word, bit) = self.bit(left.1, right.1);
+            self.rest[word] >> bit & 1 != 0
         }
     }
 

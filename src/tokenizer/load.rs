@@ -10,7 +10,7 @@ use super::tokens::{Attr, Tokens};
 use super::ugm::{self, Spaces, Ugm};
 use super::wpm::{Cleaning, Wpm};
 use super::{HIDDEN, Model, Token, Vocab};
-use crate::gguf::{Array, File, Value, ValueType};
+use crate::gguf::{Array, ArrayBuf, File, Value, ValueType};
 use crate::{Error, Result};
 
 const KEY_MODEL: &str = "tokenizer.ggml.model";
@@ -26,7 +26,7 @@ const KEY_ADD_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
 
 /// A piece longer than this is no word of any language; the bound keeps a crafted file from
 /// growing its texts without limit.
-const MAX_PIECE: usize = 1 << 16;
+const MAX_PIECE: usize = 1 << 15;
 
 impl Vocab {
     /// Reads the vocabulary of a model file: `tokenizer.ggml.model` may be `llama` (SentencePiece),
@@ -53,7 +53,7 @@ fn without_tokens(file: &File) -> Result<Vocab> {
     let n_tokens = file.need_u32(&format!("{arch}.vocab_size"))? as usize;
     Ok(Vocab {
         n_tokens,
-        tokens: Tokens::new(std::iter::empty(), 0, Vec::new(), Vec::new())?,
+        tokens: Tokens::new(ArrayBuf::new(ValueType::Str).as_array(), Vec::new(), Vec::new())?,
         model: Model::None,
         specials: Specials::default(),
         eog: Vec::new(),
@@ -230,24 +230,20 @@ fn read_tokens(file: &File) -> Result<Tokens> {
         true => Ok(()),
         false => Err(Error::Format(format!("{key} has {} elements for {n} tokens", a.len()))),
     };
-    let scores = match file.array(KEY_SCORES)? {
-        None => vec![0.0; n],
-        Some(a) => {
-            long_enough(KEY_SCORES, &a)?;
-            match a.elem_type() {
-                ValueType::I32 => a.i32s()?.take(n).map(|s| s as f32).collect(),
-                _ => a.f32s()?.take(n).collect(),
-            }
+    let mut scores = vec![0.0; n];
+    if let Some(a) = file.array(KEY_SCORES)? {
+        long_enough(KEY_SCORES, &a)?;
+        match a.elem_type() {
+            ValueType::I32 => scores.iter_mut().zip(a.i32s()?).for_each(|(to, s)| *to = s as f32),
+            _ => scores.iter_mut().zip(a.f32s()?).for_each(|(to, s)| *to = s),
         }
-    };
-    let attrs = match file.array(KEY_TYPES)? {
-        None => vec![Attr::NORMAL; n],
-        Some(a) => {
-            long_enough(KEY_TYPES, &a)?;
-            a.i32s()?.take(n).map(Attr::from_type).collect()
-        }
-    };
-    let tokens = Tokens::new(texts.strs()?, n, scores, attrs)?;
+    }
+    let mut attrs = vec![Attr::NORMAL; n];
+    if let Some(a) = file.array(KEY_TYPES)? {
+        long_enough(KEY_TYPES, &a)?;
+        attrs.iter_mut().zip(a.i32s()?).for_each(|(to, ty)| *to = Attr::from_type(ty));
+    }
+    let tokens = Tokens::new(texts, scores, attrs)?;
     match tokens.len() == n {
         true => Ok(tokens),
         false => Err(Error::Format(format!("{KEY_TOKENS} changed while it was read"))),
@@ -257,9 +253,8 @@ fn read_tokens(file: &File) -> Result<Tokens> {
 fn set_pieces(tokens: &mut Tokens, byte_level: bool) -> Result<()> {
     tokens.set_pieces(|text, attr, out| {
         if attr.any(HIDDEN.with(Attr::USER_DEFINED)) {
-            return Ok(false);
-        }
-        if attr.any(Attr::NORMAL) {
+            out.extend_from_slice(text.as_bytes());
+        } else if attr.any(Attr::NORMAL) {
             match byte_level {
                 true => bpe::decode_text(text, out, MAX_PIECE)?,
                 false => spm::decode_text(text, out),
@@ -270,7 +265,7 @@ fn set_pieces(tokens: &mut Tokens, byte_level: bool) -> Result<()> {
             })?;
             out.push(byte);
         }
-        Ok(true)
+        Ok(())
     })
 }
 

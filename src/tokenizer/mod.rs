@@ -20,6 +20,7 @@ mod partition;
 mod pretok;
 mod special;
 mod spm;
+mod texts;
 mod tokens;
 mod trie;
 mod ugm;

@@ -38,16 +38,18 @@ struct Set {
 type Place = (usize, Reverse<u32>, Reverse<usize>);
 
 impl Set {
-    fn new<'a>(texts: impl Iterator<Item = (&'a [u8], u32)> + Clone) -> Set {
+    fn new(tokens: &Tokens, parse_special: bool) -> Set {
+        let found = |&id: &u32| is_wanted(tokens.attr(id), parse_special);
+        let ids: Vec<u32> = (0..tokens.len() as u32).filter(found).collect();
         let mut starts = vec![0; 0x10000 / 64];
-        for (text, _) in texts.clone() {
+        for text in ids.iter().map(|&id| tokens.text_bytes(id)) {
             let second = text.get(1).map_or(0..=255, |&b| b..=b);
             for b in second {
                 let bit = usize::from(text[0]) << 8 | usize::from(b);
                 starts[bit / 64] |= 1 << (bit % 64);
             }
         }
-        Set { starts, trie: Trie::new(texts) }
+        Set { starts, trie: Trie::new(ids, |id| tokens.text_bytes(id)) }
     }
 
     #[inline]
@@ -71,11 +73,7 @@ const HIDDEN: Attr = Attr::CONTROL.with(Attr::UNKNOWN);
 impl Partition {
     /// For the special tokens among `tokens`.
     pub fn new(tokens: &Tokens) -> Partition {
-        let texts = |parse_special| {
-            let found = move |&id: &u32| is_wanted(tokens.attr(id), parse_special);
-            (0..tokens.len() as u32).filter(found).map(|id| (tokens.text_bytes(id), id))
-        };
-        Partition { always: Set::new(texts(false)), all: Set::new(texts(true)) }
+        Partition { always: Set::new(tokens, false), all: Set::new(tokens, true) }
     }
 
     /// Cuts `text` (of less than 4 GiB) at its special tokens.
@@ -144,10 +142,12 @@ fn is_space(b: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::ArrayBuf;
 
     fn split(list: &[(&str, Attr)], text: &str, parse_special: bool) -> String {
         let attrs = list.iter().map(|t| t.1).collect();
-        let tokens = Tokens::new(list.iter().map(|t| t.0), list.len(), vec![0.0; list.len()], attrs).unwrap();
+        let texts = ArrayBuf::from(&list.iter().map(|t| t.0).collect::<Vec<_>>()[..]);
+        let tokens = Tokens::new(texts.as_array(), vec![0.0; list.len()], attrs).unwrap();
         let fragments = Partition::new(&tokens).split(&tokens, text.as_bytes(), parse_special);
         let show = |f| match f {
             Fragment::Text(r) => format!("{:?}", &text[r]),

@@ -26,7 +26,7 @@ impl Spm {
             let hex = tokens.find(format!("<0x{b:02X}>").as_bytes());
             hex.or_else(|| tokens.find(&[b as u8]))
         });
-        let mut joints = Joints::new();
+        let mut joints = Joints::new(tokens.n_bytes());
         (0..tokens.len() as u32).for_each(|id| joints.insert_all(tokens.text_bytes(id)));
         Spm { bytes, joints }
     }

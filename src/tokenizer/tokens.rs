@@ -1,10 +1,9 @@
 //! The token table: text, piece, score and attributes of every id, and the way back from a text.
 
 use super::Token;
+use super::texts::{Numbered, Texts};
+use crate::gguf::Array;
 use crate::{Error, Result};
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
 /// What kind of token an id is: bits, with the values of `enum llama_token_attr`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -51,43 +50,28 @@ impl Attr {
     }
 }
 
-/// A range of the arena.
-#[derive(Clone, Copy)]
-struct Span {
-    start: u32,
-    len: u32,
-}
-
 /// All tokens of a vocabulary; ids are indices.
 pub struct Tokens {
-    arena: Vec<u8>,
-    texts: Vec<Span>,
-    pieces: Vec<Span>,
+    texts: Numbered,
+    pieces: Texts,
     scores: Vec<f32>,
     attrs: Vec<Attr>,
-    by_text: HashTable<u32>,
-    hasher: RandomState,
+    /// Neither all texts nor all pieces may take more bytes. Only broken vocabularies come near: it is
+    /// what the texts take in the file, their lengths included.
+    limit: usize,
 }
+
+/// What a vocabulary of a few broken tokens may take beyond.
+const MARGIN: usize = 4096;
 
 impl Tokens {
     /// A table of the given texts, which must differ. `scores` and `attrs` are as long as `texts`.
-    pub fn new<'a>(
-        texts: impl Iterator<Item = &'a str>,
-        n: usize,
-        scores: Vec<f32>,
-        attrs: Vec<Attr>,
-    ) -> Result<Tokens> {
+    pub fn new(texts: Array<'_>, scores: Vec<f32>, attrs: Vec<Attr>) -> Result<Tokens> {
+        let n = texts.len();
         debug_assert!(scores.len() == n && attrs.len() == n);
-        let mut t = Tokens {
-            arena: Vec::new(),
-            texts: Vec::with_capacity(n),
-            pieces: Vec::new(),
-            scores,
-            attrs,
-            by_text: HashTable::with_capacity(n),
-            hasher: RandomState::default(),
-        };
-        for (id, text) in texts.enumerate() {
+        let limit = texts.n_bytes() + MARGIN;
+        let mut all = Numbered::new(n, limit);
+        for (id, text) in texts.strs()?.enumerate() {
             // The name that the reference gives to a token without text.
             let empty;
             let text = match text {
@@ -97,62 +81,55 @@ impl Tokens {
                 }
                 text => text,
             };
-            let span = t.store(|arena| arena.extend_from_slice(text.as_bytes()))?;
-            t.texts.push(span);
-            let hash = t.hasher.hash_one(text.as_bytes());
-            if let Some(&twin) = t.by_text.find(hash, |&other| t.text_bytes(other) == text.as_bytes()) {
-                return Err(Error::Format(format!(
-                    "tokenizer.ggml.tokens: ids {twin} and {id} have the same text {text:?}"
-                )));
+            match all.insert(text.as_bytes()) {
+                Some(number) if number as usize == id => {}
+                Some(twin) => {
+                    return Err(Error::Format(format!(
+                        "tokenizer.ggml.tokens: ids {twin} and {id} have the same text {text:?}"
+                    )));
+                }
+                None => {
+                    return Err(Error::Format(
+                        "tokenizer.ggml.tokens: most tokens have no text, or there are 4 GiB of it".into(),
+                    ));
+                }
             }
-            let (texts, arena, hasher) = (&t.texts, &t.arena, &t.hasher);
-            t.by_text.insert_unique(hash, id as u32, |&id| hasher.hash_one(slice(arena, texts[id as usize])));
         }
-        Ok(t)
+        all.shrink_to_fit();
+        Ok(Tokens { texts: all, pieces: Texts::new(0, 0), scores, attrs, limit })
     }
 
-    fn store(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<Span> {
-        let start = self.arena.len();
-        write(&mut self.arena);
-        match u32::try_from(self.arena.len()) {
-            Ok(end) => Ok(Span { start: start as u32, len: end - start as u32 }),
-            Err(_) => Err(Error::Format("tokenizer.ggml.tokens: more than 4 GiB of text".into())),
-        }
-    }
-
-    /// Sets what each token prints as: `write` appends the piece of an id, or answers `false` for
-    /// "its text as it stands". Called once, after the attributes are settled.
+    /// Sets what each token prints as, which `write` appends. Called once, after the attributes are
+    /// settled.
     pub fn set_pieces(
         &mut self,
-        mut write: impl FnMut(&str, Attr, &mut Vec<u8>) -> Result<bool>,
+        mut write: impl FnMut(&str, Attr, &mut Vec<u8>) -> Result<()>,
     ) -> Result<()> {
-        let mut buf = Vec::new();
-        self.pieces = Vec::with_capacity(self.len());
-        // Broken texts can print as many times their length; together they may not.
-        let limit = self.arena.len().saturating_mul(4).saturating_add(1 << 16);
+        let mut pieces = Texts::new(self.len(), self.limit);
+        let mut piece = Vec::new();
         for id in 0..self.len() as u32 {
-            buf.clear();
-            let text = self.text(id);
-            let own = write(text, self.attr(id), &mut buf)? && buf != text.as_bytes();
-            if self.arena.len() > limit {
+            piece.clear();
+            write(self.text(id), self.attr(id), &mut piece)?;
+            // Broken texts can print as many times their length; together they may not.
+            if pieces.push(&piece).is_none() {
                 return Err(Error::Format(
                     "tokenizer.ggml.tokens: the tokens print as many times the text that they have".into(),
                 ));
             }
-            let span = if own {
-                self.store(|arena| arena.extend_from_slice(&buf))?
-            } else {
-                self.texts[id as usize]
-            };
-            self.pieces.push(span);
         }
-        self.arena.shrink_to_fit();
+        pieces.shrink_to_fit();
+        self.pieces = pieces;
         Ok(())
     }
 
     /// The number of tokens.
     pub fn len(&self) -> usize {
         self.texts.len()
+    }
+
+    /// About the bytes of all texts.
+    pub fn n_bytes(&self) -> usize {
+        self.limit
     }
 
     /// `token` as an index; an error naming it if it is out of range.
@@ -169,13 +146,13 @@ impl Tokens {
     /// The token whose text is exactly `text`.
     #[inline]
     pub fn find(&self, text: &[u8]) -> Option<u32> {
-        self.by_text.find(self.hasher.hash_one(text), |&id| self.text_bytes(id) == text).copied()
+        self.texts.find(text)
     }
 
     /// [`Tokens::text`] in bytes.
     #[inline]
     pub fn text_bytes(&self, id: u32) -> &[u8] {
-        slice(&self.arena, self.texts[id as usize])
+        self.texts.get(id)
     }
 
     /// The text of a token as the file has it.
@@ -186,7 +163,7 @@ impl Tokens {
 
     /// What a token prints as, control tokens included.
     pub fn piece(&self, id: u32) -> &[u8] {
-        slice(&self.arena, self.pieces[id as usize])
+        self.pieces.get(id)
     }
 
     /// The score of a token; 0 where the file has none.
@@ -203,9 +180,4 @@ impl Tokens {
     pub fn set_attr(&mut self, id: u32, attr: Attr) {
         self.attrs[id as usize] = attr;
     }
-}
-
-#[inline]
-fn slice(arena: &[u8], span: Span) -> &[u8] {
-    &arena[span.start as usize..][..span.len as usize]
 }

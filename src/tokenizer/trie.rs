@@ -1,18 +1,25 @@
 //! Token texts as a tree of bytes, to find those that a text begins with.
 //!
-//! The nodes lie in order of breadth, so that the children of a node are neighbours and one array says
-//! where they begin: nine bytes a node, and the few children of most nodes share a cache line.
+//! A node is where texts part or end, so that there are at most two for each text. They lie in order of
+//! breadth, so that the children of a node are neighbours and one array says where they begin.
 
-/// A place in the tree.
+/// A place in the tree: on the way to a node, or there.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Node(u32);
+pub struct Place {
+    node: u32,
+    /// The next byte on the way, in `Trie::ways`.
+    at: u32,
+}
 
 const NO_VALUE: u32 = u32::MAX;
 
 /// The tree.
 pub struct Trie {
-    /// Node n > 0 is reached by `labels[n - 1]`.
+    /// The way to node n > 0 begins with `labels[n - 1]`.
     labels: Vec<u8>,
+    /// The rest of the way to node n is `ways[way[n]..way[n + 1]]`.
+    ways: Vec<u8>,
+    way: Vec<u32>,
     /// The children of node n are the nodes `first[n]..first[n + 1]`.
     first: Vec<u32>,
     values: Vec<u32>,
@@ -21,77 +28,110 @@ pub struct Trie {
 }
 
 impl Trie {
-    /// A tree of texts, which must differ and not be empty, and their values, which are less than
-    /// `u32::MAX`.
-    pub fn new<'a>(texts: impl Iterator<Item = (&'a [u8], u32)>) -> Trie {
-        let mut texts: Vec<_> = texts.collect();
-        texts.sort_unstable();
-        let mut trie =
-            Trie { labels: Vec::new(), first: Vec::new(), values: Vec::new(), roots: Box::new([0; 256]) };
-        // The texts below each node, by depth: a level is made from the one above it.
-        let mut level = vec![(0, texts.len())];
-        let mut depth = 0;
+    /// A tree of the texts of `ids`, which must differ and not be empty. The ids, which are less than
+    /// `u32::MAX`, are their values.
+    pub fn new<'a>(mut ids: Vec<u32>, text: impl Fn(u32) -> &'a [u8]) -> Trie {
+        ids.sort_unstable_by_key(|&id| text(id));
+        let max_nodes = 2 * ids.len() + 1;
+        let mut trie = Trie {
+            labels: Vec::with_capacity(max_nodes),
+            ways: Vec::with_capacity(ids.iter().map(|&id| text(id).len()).sum()),
+            way: Vec::with_capacity(max_nodes + 1),
+            first: Vec::with_capacity(max_nodes + 1),
+            values: Vec::with_capacity(max_nodes),
+            roots: Box::new([0; 256]),
+        };
+        trie.way.extend([0, 0]);
+        // The texts below each node of a level, and the bytes that they share: a level is made from the
+        // one above it.
+        let mut level = Vec::with_capacity(ids.len().max(1));
+        let mut below = Vec::with_capacity(ids.len());
+        level.push((0, ids.len() as u32, 0));
         let mut n_nodes = 1u32;
         while !level.is_empty() {
-            let mut below = Vec::new();
-            for (from, to) in level {
-                let mut range = from..to;
+            for (from, to, depth) in level.drain(..) {
+                let mut ids = &ids[from as usize..to as usize];
+                let (mut from, depth) = (from, depth as usize);
                 trie.first.push(n_nodes);
                 // A text that ends here comes first.
-                trie.values.push(match texts.get(range.start) {
-                    Some((text, value)) if !range.is_empty() && text.len() == depth => {
-                        range.start += 1;
-                        *value
+                trie.values.push(match ids {
+                    [id, rest @ ..] if text(*id).len() == depth => {
+                        (ids, from) = (rest, from + 1);
+                        *id
                     }
                     _ => NO_VALUE,
                 });
-                while !range.is_empty() {
-                    let byte = texts[range.start].0[depth];
-                    let n = texts[range.clone()].partition_point(|(text, _)| text[depth] == byte);
+                while let [id, ..] = ids {
+                    let start = &text(*id)[depth..];
+                    let n = ids.partition_point(|&id| text(id)[depth] == start[0]);
+                    // All between two texts share what these two do.
+                    let last = &text(ids[n - 1])[depth..];
+                    let shared = start.iter().zip(last).take_while(|(a, b)| a == b).count();
                     if depth == 0 {
-                        trie.roots[usize::from(byte)] = n_nodes;
+                        trie.roots[usize::from(start[0])] = n_nodes;
                     }
-                    trie.labels.push(byte);
+                    trie.labels.push(start[0]);
+                    trie.ways.extend_from_slice(&start[1..shared]);
+                    trie.way.push(trie.ways.len() as u32);
                     n_nodes += 1;
-                    below.push((range.start, range.start + n));
-                    range.start += n;
+                    below.push((from, from + n as u32, (depth + shared) as u32));
+                    (ids, from) = (&ids[n..], from + n as u32);
                 }
             }
-            level = below;
-            depth += 1;
+            std::mem::swap(&mut level, &mut below);
         }
         trie.first.push(n_nodes);
+        trie.labels.shrink_to_fit();
+        trie.ways.shrink_to_fit();
+        trie.way.shrink_to_fit();
+        trie.first.shrink_to_fit();
+        trie.values.shrink_to_fit();
         trie
     }
 
     /// Where `byte` leads from the root.
     #[inline]
-    pub fn start(&self, byte: u8) -> Option<Node> {
+    pub fn start(&self, byte: u8) -> Option<Place> {
         match self.roots[usize::from(byte)] {
             0 => None,
-            node => Some(Node(node)),
+            node => Some(self.enter(node)),
         }
     }
 
-    /// Where `byte` leads from `node`.
     #[inline]
-    pub fn next(&self, node: Node, byte: u8) -> Option<Node> {
-        let at = node.0 as usize;
+    fn enter(&self, node: u32) -> Place {
+        Place { node, at: self.way[node as usize] }
+    }
+
+    /// Whether `place` is at its node.
+    #[inline]
+    fn is_node(&self, place: Place) -> bool {
+        place.at == self.way[place.node as usize + 1]
+    }
+
+    /// Where `byte` leads from `place`.
+    #[inline]
+    pub fn next(&self, place: Place, byte: u8) -> Option<Place> {
+        if !self.is_node(place) {
+            let on = self.ways[place.at as usize] == byte;
+            return on.then(|| Place { at: place.at + 1, ..place });
+        }
+        let at = place.node as usize;
         let (from, to) = (self.first[at], self.first[at + 1]);
         let labels = &self.labels[from as usize - 1..to as usize - 1];
         let found = match labels.len() {
             0..=16 => labels.iter().position(|&b| b == byte)?,
             _ => labels.binary_search(&byte).ok()?,
         };
-        Some(Node(from + found as u32))
+        Some(self.enter(from + found as u32))
     }
 
-    /// The value of the text that ends at `node`.
+    /// The value of the text that ends at `place`.
     #[inline]
-    pub fn value(&self, node: Node) -> Option<u32> {
-        match self.values[node.0 as usize] {
-            NO_VALUE => None,
-            value => Some(value),
+    pub fn value(&self, place: Place) -> Option<u32> {
+        match self.values[place.node as usize] {
+            value if value != NO_VALUE && self.is_node(place) => Some(value),
+            _ => None,
         }
     }
 
@@ -130,7 +170,7 @@ mod tests {
     #[test]
     fn finds_prefixes() {
         let texts = ["a", "ab", "abcd", "b", "abd", "é", "\u{10000}"];
-        let trie = Trie::new(texts.iter().map(|t| t.as_bytes()).zip(0..));
+        let trie = Trie::new((0..7).collect(), |i| texts[i as usize].as_bytes());
         let longest = |text: &str| trie.longest(text.as_bytes());
         assert_eq!(longest("abcx"), Some((2, 1)));
         assert_eq!(longest("abcde"), Some((4, 2)));
@@ -139,13 +179,13 @@ mod tests {
         assert_eq!((longest("xa"), longest("")), (None, None));
         let depths = ["abcx", "abcd", "x", "\u{10001}", ""].map(|t| trie.depth(t.as_bytes()));
         assert_eq!(depths, [3, 4, 0, 3, 0]);
-        assert_eq!(Trie::new(std::iter::empty()).longest(b"a"), None);
+        assert_eq!(Trie::new(Vec::new(), |_| b"").longest(b"a"), None);
     }
 
     #[test]
     fn wide_nodes_are_searched() {
         let texts: Vec<[u8; 2]> = (0..=255).map(|b| [b'x', b]).collect();
-        let trie = Trie::new(texts.iter().map(|t| &t[..]).zip(0..));
+        let trie = Trie::new((0..256).collect(), |i| &texts[i as usize]);
         assert!((0..=255u8).all(|b| trie.longest(&[b'x', b]) == Some((2, u32::from(b)))));
     }
 }

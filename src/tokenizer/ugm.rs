@@ -68,17 +68,15 @@ impl Ugm {
     /// Prepares the tables for `tokens`.
     pub fn new(tokens: &Tokens, charsmap: Option<Charsmap>, spaces: Spaces) -> Ugm {
         let found = Attr::NORMAL.with(Attr::USER_DEFINED).with(Attr::UNUSED);
-        let with = |mask: Attr| {
-            let ids = (0..tokens.len() as u32).filter(move |&id| tokens.attr(id).any(mask));
-            ids.map(|id| (tokens.text_bytes(id), id))
-        };
-        let mut joints = Joints::new();
-        with(found).for_each(|(text, _)| joints.insert_all(text));
-        let worst = with(Attr::NORMAL).map(|(_, id)| tokens.score(id)).fold(f32::MAX, f32::min);
+        let with = |mask| (0..tokens.len() as u32).filter(move |&id| tokens.attr(id).any(mask));
+        let tree = |mask| Trie::new(with(mask).collect(), |id| tokens.text_bytes(id));
+        let mut joints = Joints::new(tokens.n_bytes());
+        with(found).for_each(|id| joints.insert_all(tokens.text_bytes(id)));
+        let worst = with(Attr::NORMAL).map(|id| tokens.score(id)).fold(f32::MAX, f32::min);
         let score = |id| if tokens.attr(id).any(Attr::USER_DEFINED) { 0.0 } else { tokens.score(id) };
         Ugm {
-            trie: Trie::new(with(found)),
-            raw: Trie::new(with(Attr::USER_DEFINED)),
+            trie: tree(found),
+            raw: tree(Attr::USER_DEFINED),
             charsmap,
             joints,
             scores: (0..tokens.len() as u32).map(score).collect(),
@@ -208,11 +206,13 @@ impl Ugm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::ArrayBuf;
 
     fn tokenize(list: &[(&str, f32, Attr)], spaces: Spaces, text: &str) -> Vec<Token> {
         let scores = list.iter().map(|t| t.1).collect();
         let attrs = list.iter().map(|t| t.2).collect();
-        let tokens = Tokens::new(list.iter().map(|t| t.0), list.len(), scores, attrs).unwrap();
+        let texts = ArrayBuf::from(&list.iter().map(|t| t.0).collect::<Vec<_>>()[..]);
+        let tokens = Tokens::new(texts.as_array(), scores, attrs).unwrap();
         let ugm = Ugm::new(&tokens, None, spaces);
         let (mut buf, mut out) = (Vec::new(), Vec::new());
         let range = ugm.normalize(text.as_bytes(), &mut buf).unwrap();

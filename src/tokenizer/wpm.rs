@@ -31,8 +31,8 @@ pub struct Wpm {
 impl Wpm {
     /// Prepares the tables for `tokens`.
     pub fn new(tokens: &Tokens, cleaning: Cleaning) -> Wpm {
-        let texts = (0..tokens.len() as u32).map(|id| (tokens.text_bytes(id), id));
-        Wpm { trie: Trie::new(texts), cleaning }
+        let ids = (0..tokens.len() as u32).collect();
+        Wpm { trie: Trie::new(ids, |id| tokens.text_bytes(id)), cleaning }
     }
 
     /// Appends `raw` to `text` as this vocabulary reads it, each word with U+2581 in front and

@@ -169,7 +169,7 @@ fn table() {
     ];
     assert!(table.len() >= 60);
     for (what, texts, bytes) in table {
-        let limit = 3 * bytes.len() + 4096;
+        let limit = bytes.len() + 4096;
         let (result, size) = largest(|| File::from_bytes(bytes));
         let Err(e) = result else { panic!("{what}: accepted") };
         let m = e.to_string();
@@ -183,7 +183,7 @@ fn table() {
 #[test]
 fn the_base_of_the_table_is_fine() {
     let f = File::from_bytes(good().bytes()).unwrap();
-    assert_eq!((f.keys().count(), f.tensors().len()), (2, 2));
+    assert_eq!((f.keys().count(), f.n_tensors()), (2, 2));
     File::from_bytes(entry("k", 9, &nested(8))).unwrap();
     File::from_bytes(entry("k".repeat(65535), 0, &[1])).unwrap();
     File::from_bytes(tensor(&[256], 24, 0)).unwrap();
@@ -234,15 +234,15 @@ fn walk(f: &File) {
         }
     }
     for t in f.tensors() {
-        assert_eq!(f.data(t).len(), t.n_bytes());
-        assert_eq!(f.data(t).as_ptr() as usize % 8, 0);
-        assert!(std::ptr::eq(f.tensor(&t.name).unwrap(), t));
-        let _ = f.data(t).iter().fold(0u8, |a, b| a ^ b);
+        assert_eq!(f.data(&t).len(), t.n_bytes());
+        assert_eq!(f.data(&t).as_ptr() as usize % 8, 0);
+        assert_eq!(f.tensor(t.name).map(|t| t.index), Some(t.index));
+        let _ = f.data(&t).iter().fold(0u8, |a, b| a ^ b);
     }
 }
 
 fn check(bytes: Vec<u8>) {
-    let limit = 3 * bytes.len() + 4096;
+    let limit = bytes.len() + 4096;
     let (result, size) = largest(|| File::from_bytes(bytes));
     assert!(size <= limit, "{size} bytes were allocated at once, limit {limit}");
     if let Ok(f) = result {

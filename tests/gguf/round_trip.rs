@@ -157,19 +157,19 @@ fn getters_convert_or_name_the_key() {
 #[test]
 fn tensors() {
     let f = File::from_bytes(everything(3)).unwrap();
-    let names: Vec<_> = f.tensors().iter().map(|t| t.name.as_str()).collect();
+    let names: Vec<_> = f.tensors().map(|t| t.name).collect();
     assert_eq!(names, ["tok.weight", "one", "cube"]);
     let t = f.tensor("tok.weight").unwrap();
     assert_eq!((t.dims, t.n_dims, t.ty), ([32, 3, 1, 1], 2, GgmlType::Q4_0));
     assert_eq!((t.row_len(), t.n_rows(), t.row_bytes(), t.n_elements()), (32, 3, 18, 96));
-    assert_eq!(f.data(t), [1; 54]);
-    assert_eq!(f.data(f.tensor("one").unwrap()), [2; 4]);
+    assert_eq!(f.data(&t), [1; 54]);
+    assert_eq!(f.data(&f.tensor("one").unwrap()), [2; 4]);
     let t = f.tensor("cube").unwrap();
     assert_eq!((t.dims, t.n_dims, t.n_rows(), t.n_bytes()), ([2, 3, 4, 5], 4, 60, 240));
-    assert_eq!(f.data(t), [3; 240]);
+    assert_eq!(f.data(&t), [3; 240]);
     assert!(f.tensor("tok").is_none());
     for t in f.tensors() {
-        assert_eq!(f.data(t).as_ptr() as usize % 32, 0, "{} is not aligned", t.name);
+        assert_eq!(f.data(&t).as_ptr() as usize % 32, 0, "{} is not aligned", t.name);
     }
 }
 
@@ -202,10 +202,10 @@ fn alignment() {
         w.tensor("b", &[5], GgmlType::I8, &[2; 5]).unwrap();
         let f = File::from_bytes(w.into_bytes().unwrap()).unwrap();
         assert_eq!(f.alignment(), u64::from(alignment));
-        let at = |name| f.data(f.tensor(name).unwrap()).as_ptr() as usize;
+        let at = |name| f.data(&f.tensor(name).unwrap()).as_ptr() as usize;
         assert_eq!(at("a") % alignment as usize, 0);
         assert_eq!(at("b") - at("a"), alignment as usize);
-        assert_eq!(f.data(f.tensor("b").unwrap()), [2; 5]);
+        assert_eq!(f.data(&f.tensor("b").unwrap()), [2; 5]);
     }
 }
 
@@ -229,7 +229,7 @@ fn copied_metadata_is_equal() {
         w.set(key, value).unwrap();
     }
     for t in f.tensors() {
-        w.tensor(&t.name, &t.dims[..t.n_dims as usize], t.ty, f.data(t)).unwrap();
+        w.tensor(t.name, &t.dims[..t.n_dims as usize], t.ty, f.data(&t)).unwrap();
     }
     assert!(w.into_bytes().unwrap() == everything(3));
 }
@@ -244,8 +244,8 @@ fn streamed_tensors() {
     .unwrap();
     w.tensor("b", &[1], GgmlType::I8, &[7]).unwrap();
     let f = File::from_bytes(w.into_bytes().unwrap()).unwrap();
-    assert_eq!(f.data(&f.tensors()[0]), [1, 1, 1, 2, 2, 2, 2, 2]);
-    assert_eq!(f.data(&f.tensors()[1]), [7]);
+    assert_eq!(f.data(&f.tensor_at(0).unwrap()), [1, 1, 1, 2, 2, 2, 2, 2]);
+    assert_eq!(f.data(&f.tensor_at(1).unwrap()), [7]);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn files() {
     std::fs::File::create(&path).unwrap().write_all(&everything(2)).unwrap();
     let f = File::open(&path).unwrap();
     assert_eq!(f.str("general.architecture").unwrap(), Some("llama"));
-    assert_eq!(f.data(f.tensor("cube").unwrap()), [3; 240]);
+    assert_eq!(f.data(&f.tensor("cube").unwrap()), [3; 240]);
 
     let fails = |path: &std::path::Path, text: &str| {
         let m = File::open(path).unwrap_err().to_string();
@@ -345,7 +345,7 @@ proptest! {
         }
         let t = f.tensor("t").unwrap();
         prop_assert_eq!(&t.dims[..t.n_dims as usize], &dims[..]);
-        prop_assert_eq!(f.data(t), &data[..]);
-        prop_assert_eq!(f.data(f.tensor("u").unwrap()), &data[..n]);
+        prop_assert_eq!(f.data(&t), &data[..]);
+        prop_assert_eq!(f.data(&f.tensor("u").unwrap()), &data[..n]);
     }
 }

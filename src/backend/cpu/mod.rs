@@ -23,7 +23,7 @@ use std::sync::Arc;
 use memmap2::{Mmap, MmapMut};
 
 use super::{Backend, Session, SessionSpec, Weights};
-use crate::gguf::File;
+use crate::gguf::{File, TensorInfo};
 use crate::graph::WeightId;
 use crate::quant;
 use crate::{Error, Result, counters};
@@ -51,8 +51,8 @@ struct CpuWeights {
 
 /// One weight.
 enum Bound {
-    /// A matrix, in the blocks of the file: the tensor's index.
-    Mapped(usize),
+    /// A matrix, in the blocks of the file.
+    Mapped,
     /// The same in `copies`.
     Copied(Range<usize>),
     /// A single row as f32, aligned whatever the file's alignment: norms and biases.
@@ -64,6 +64,10 @@ impl CpuWeights {
         let bound = self.bound.get(id.0 as usize).and_then(Option::as_ref);
         bound.ok_or_else(|| Error::Internal(format!("weight {} is not bound", id.0)))
     }
+}
+
+fn tensor(file: &File, id: WeightId) -> Result<TensorInfo<'_>> {
+    file.tensor_at(id.0 as usize).ok_or_else(|| Error::Internal(format!("the file has no weight {}", id.0)))
 }
 
 /// Where a copied matrix begins: on a cache line.
@@ -113,15 +117,17 @@ impl Backend for Cpu {
         copy: bool,
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Arc<dyn Weights>> {
-        let mut bound: Vec<_> = file.tensors().iter().map(|_| None).collect();
-        let infos = weights.iter().map(|id| &file.tensors()[id.0 as usize]);
-        let matrices = infos.filter(|t| copy && t.n_rows() > 1);
-        let mut copies = large_pages(matrices.map(|t| t.n_bytes().next_multiple_of(ALIGN)).sum())?;
+        let mut bound: Vec<_> = (0..file.n_tensors()).map(|_| None).collect();
+        let mut n_bytes = 0;
+        for id in weights.iter().filter(|_| copy) {
+            let info = tensor(file, *id)?;
+            n_bytes += if info.n_rows() > 1 { info.n_bytes().next_multiple_of(ALIGN) } else { 0 };
+        }
+        let mut copies = large_pages(n_bytes)?;
         let mut end = 0;
         for (i, id) in weights.iter().enumerate() {
-            let at = id.0 as usize;
-            let info = &file.tensors()[at];
-            bound[at] = Some(if info.n_rows() == 1 {
+            let info = &tensor(file, *id)?;
+            bound[info.index] = Some(if info.n_rows() == 1 {
                 let mut row = vec![0.0; info.row_len()];
                 quant::dequantize(info.ty, file.data(info), &mut row)?;
                 Bound::Row(row)
@@ -132,7 +138,7 @@ impl Backend for Cpu {
                 Bound::Copied(place)
             } else {
                 file.prefetch(info);
-                Bound::Mapped(at)
+                Bound::Mapped
             });
             counters::weight_bind();
             if !progress((i + 1) as f32 / weights.len() as f32) {

@@ -121,14 +121,22 @@ fn operand(graph: &Graph, plan: &Plan, weights: &CpuWeights, id: TensorId) -> Re
     let place = match graph.node(owner).op {
         Op::Input(input) => Place::Input(input),
         Op::Kv(il, half) => Place::Kv(il, half),
-        Op::Weight(w) => Place::Weight(WeightPtr(match weights.get(w)? {
-            Bound::Mapped(i) => weights.file.data(&weights.file.tensors()[*i]).as_ptr(),
-            Bound::Copied(place) => weights.copies[place.clone()].as_ptr(),
-            Bound::Row(row) => {
-                (dtype, nb) = (DType::F32, [4, row.len() * 4, row.len() * 4, row.len() * 4]);
-                row.as_ptr().cast()
+        Op::Weight(w) => {
+            let matrix = graph.node(owner).n_bytes();
+            let (data, want) = match weights.get(w)? {
+                Bound::Mapped => (weights.file.data(&super::tensor(&weights.file, w)?), matrix),
+                Bound::Copied(place) => (&weights.copies[place.clone()], matrix),
+                Bound::Row(row) => {
+                    (dtype, nb) = (DType::F32, [4, row.len() * 4, row.len() * 4, row.len() * 4]);
+                    (bytemuck::cast_slice(row), graph.node(owner).ne.iter().product::<usize>() * 4)
+                }
+            };
+            // The graph has the shapes of the file now, what is bound has those of then.
+            if data.len() != want {
+                return Err(Error::Backend(format!("weight {}: the file was changed while in use", w.0)));
             }
-        })),
+            Place::Weight(WeightPtr(data.as_ptr()))
+        }
         _ => match plan.offsets[owner.0 as usize] {
             Some(at) => Place::Arena(at),
             None => return Err(Error::Internal(format!("tensor {} has no memory", owner.0))),

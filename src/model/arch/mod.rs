@@ -12,8 +12,9 @@ mod qwen3moe;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use net::{GraphSpec, Net, TensorTable, Wanted};
+pub(crate) use net::{GraphSpec, Net, Wanted};
 
+use crate::gguf::File;
 use crate::graph::{Graph, RopeStyle, WeightId};
 use crate::quant::GgmlType;
 use crate::{Error, Result};
@@ -46,13 +47,13 @@ impl Arch {
 
     /// The weights that a model needs, each once. Building graphs checks the name, shape and type of
     /// every one of them; two contexts are enough to meet those that depend on their length.
-    pub fn weights(&self, hp: &Hparams, tensors: &TensorTable) -> Result<Vec<WeightId>> {
+    pub fn weights(&self, hp: &Hparams, file: &File) -> Result<Vec<WeightId>> {
         let (type_k, type_v) = (GgmlType::F32, GgmlType::F32);
         let mut all = Vec::new();
         for n_ctx in [1, usize::MAX] {
             let wanted = Wanted { logits: true, embeddings: false };
             let spec = GraphSpec { n_tokens: 1, n_outputs: 1, wanted, n_ctx, n_cells: 64, type_k, type_v };
-            all.extend(self.graph(hp, tensors, &spec)?.weights());
+            all.extend(self.graph(hp, file, &spec)?.weights());
         }
         all.sort_unstable();
         all.dedup();
@@ -60,15 +61,15 @@ impl Arch {
     }
 
     /// The graph of a micro-batch.
-    pub fn graph(&self, hp: &Hparams, tensors: &TensorTable, spec: &GraphSpec) -> Result<Graph> {
-        let mut net = Net::new(self, hp, tensors, spec);
+    pub fn graph(&self, hp: &Hparams, file: &File, spec: &GraphSpec) -> Result<Graph> {
+        let mut net = Net::new(self, hp, file, spec);
         (self.forward)(&mut net)?;
         Ok(net.finish())
     }
 
     /// The graph that moves cached keys to new positions after [`seq_add`](crate::kv::Cells::seq_add).
-    pub fn shift_graph(&self, hp: &Hparams, tensors: &TensorTable, spec: &GraphSpec) -> Result<Graph> {
-        let mut net = Net::new(self, hp, tensors, spec);
+    pub fn shift_graph(&self, hp: &Hparams, file: &File, spec: &GraphSpec) -> Result<Graph> {
+        let mut net = Net::new(self, hp, file, spec);
         blocks::shift_keys(&mut net)?;
         Ok(net.finish())
     }

@@ -1,45 +1,12 @@
 //! What a forward pass is written with: a graph builder that finds weights by their GGUF names
 //! and checks their shapes.
 
-use std::collections::HashMap;
-
 use super::Arch;
 use crate::gguf::{File, TensorInfo};
 use crate::graph::{Builder, Graph, Groups, Input, KvHalf, RopeParams, RopeStyle, TensorId, WeightId};
 use crate::model::Hparams;
 use crate::quant::GgmlType;
 use crate::{Error, Result};
-
-/// The tensors of a file by name.
-pub(crate) struct TensorTable {
-    by_name: HashMap<String, (WeightId, GgmlType, [usize; 4])>,
-}
-
-impl TensorTable {
-    /// Indexes the tensors of `file`.
-    pub fn new(file: &File) -> Result<Self> {
-        let entry = |(i, t): (usize, &TensorInfo)| {
-            let mut ne = [1; 4];
-            for (n, &d) in ne.iter_mut().zip(&t.dims) {
-                *n = usize::try_from(d).map_err(|_| {
-                    Error::Format(format!("tensor {} does not fit this machine's memory", t.name))
-                })?;
-            }
-            Ok((t.name.clone(), (WeightId(i as u32), t.ty, ne)))
-        };
-        let by_name = file.tensors().iter().enumerate().map(entry).collect::<Result<_>>()?;
-        Ok(TensorTable { by_name })
-    }
-
-    /// A table of tensors that exist by name only.
-    #[cfg(test)]
-    pub fn of(tensors: Vec<(String, GgmlType, [usize; 3])>) -> Self {
-        let entry = |(i, (name, ty, ne)): (usize, (String, GgmlType, [usize; 3]))| {
-            (name, (WeightId(i as u32), ty, [ne[0], ne[1], ne[2], 1]))
-        };
-        TensorTable { by_name: tensors.into_iter().enumerate().map(entry).collect() }
-    }
-}
 
 /// What is wanted of a token. The roots of a graph are in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,15 +44,15 @@ pub(crate) struct Net<'a> {
     pub hp: &'a Hparams,
     /// How the architecture rotates.
     pub rope: RopeStyle,
-    tensors: &'a TensorTable,
+    file: &'a File,
     spec: &'a GraphSpec,
     outputs: Vec<TensorId>,
 }
 
 impl<'a> Net<'a> {
-    pub(super) fn new(arch: &Arch, hp: &'a Hparams, tensors: &'a TensorTable, spec: &'a GraphSpec) -> Self {
+    pub(super) fn new(arch: &Arch, hp: &'a Hparams, file: &'a File, spec: &'a GraphSpec) -> Self {
         let g = Builder::new(spec.n_tokens, spec.n_outputs);
-        Net { g, hp, rope: arch.rope, tensors, spec, outputs: Vec::new() }
+        Net { g, hp, rope: arch.rope, file, spec, outputs: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Graph {
@@ -95,18 +62,22 @@ impl<'a> Net<'a> {
 
     /// Whether the file has this tensor.
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.by_name.contains_key(name)
+        self.file.tensor(name).is_some()
     }
 
     /// An error unless the file has this tensor.
     pub fn require(&self, name: &str) -> Result<()> {
-        if self.has(name) { Ok(()) } else { Err(Error::Format(format!("the file has no tensor {name}"))) }
+        self.find(name).map(drop)
+    }
+
+    fn find(&self, name: &str) -> Result<TensorInfo<'a>> {
+        self.file.tensor(name).ok_or_else(|| Error::Format(format!("the file has no tensor {name}")))
     }
 
     /// The weight `name`, which must have the shape `want`, trailing ones left out.
     fn weight(&mut self, name: &str, want: &[usize]) -> Result<TensorId> {
-        self.require(name)?;
-        let (id, ty, ne) = self.tensors.by_name[name];
+        let t = self.find(name)?;
+        let (ty, ne) = (t.ty, t.dims.map(|n| n as usize));
         if ne[..want.len()] != *want || ne[want.len()..].iter().any(|&n| n != 1) {
             return Err(Error::Format(format!(
                 "tensor {name} has the shape {ne:?}; the metadata asks for {want:?}"
@@ -120,7 +91,7 @@ impl<'a> Net<'a> {
                 ty.name()
             )));
         }
-        Ok(self.g.weight(id, ty, ne))
+        Ok(self.g.weight(WeightId(t.index as u32), ty, ne))
     }
 
     /// `x` times the matrix `{name}.weight`, plus `{name}.bias` where the file has one.

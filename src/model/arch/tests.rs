@@ -1,6 +1,7 @@
 //! The passes and the plan on the graphs of real architectures.
 
 use super::*;
+use crate::gguf::Writer;
 use crate::graph::passes::{self, Packing};
 use crate::graph::plan::plan;
 use crate::graph::{DType, Op, RopeParams};
@@ -102,6 +103,17 @@ fn tensors(arch: &str) -> Tensors {
     all
 }
 
+/// A file of such tensors, all zeros.
+fn file(tensors: Tensors) -> File {
+    let zeros = vec![0; 1 << 20];
+    let mut w = Writer::new();
+    for (name, ty, ne) in tensors {
+        let n_bytes = ty.row_bytes(ne[0]).unwrap() * ne[1] * ne[2];
+        w.tensor(&name, &ne.map(|n| n as u64), ty, &zeros[..n_bytes]).unwrap();
+    }
+    File::from_bytes(w.into_bytes().unwrap()).unwrap()
+}
+
 const SPEC: GraphSpec = GraphSpec {
     n_tokens: 8,
     n_outputs: 8,
@@ -115,11 +127,11 @@ const SPEC: GraphSpec = GraphSpec {
 fn graph(arch: &str, n_tokens: usize, n_outputs: usize) -> Graph {
     let spec = GraphSpec { n_tokens, n_outputs, ..SPEC };
     let hp = if arch == "qwen3moe" { mixture() } else { hparams() };
-    Arch::find(arch).unwrap().graph(&hp, &TensorTable::of(tensors(arch)), &spec).unwrap()
+    Arch::find(arch).unwrap().graph(&hp, &file(tensors(arch)), &spec).unwrap()
 }
 
 fn refused(arch: &str, hp: &Hparams, tensors: Tensors) -> String {
-    Arch::find(arch).unwrap().graph(hp, &TensorTable::of(tensors), &SPEC).unwrap_err().to_string()
+    Arch::find(arch).unwrap().graph(hp, &file(tensors), &SPEC).unwrap_err().to_string()
 }
 
 fn count(g: &Graph, f: impl Fn(Op) -> bool) -> usize {
@@ -202,7 +214,7 @@ fn missing_and_misshapen_tensors_are_named() {
             continue;
         }
         // Files without biases exist.
-        Arch::find(arch).unwrap().graph(&hparams(), &TensorTable::of(all), &SPEC).unwrap();
+        Arch::find(arch).unwrap().graph(&hparams(), &file(all), &SPEC).unwrap();
     }
     let long = Hparams { longrope: true, ..hparams() };
     let e = refused("llama", &long, tensors("llama"));
@@ -281,7 +293,7 @@ fn longrope_takes_the_divisors_of_its_context() {
     let short = all.len() as u32;
     all.push(("rope_factors_short.weight".into(), GgmlType::F32, [8, 1, 1]));
     all.push(("rope_factors_long.weight".into(), GgmlType::F32, [8, 1, 1]));
-    let all = TensorTable::of(all);
+    let all = file(all);
     let arch = Arch::find("llama").unwrap();
     for (n_ctx, id) in [(1, short), (512, short), (513, short + 1)] {
         let weights = arch.graph(&hp, &all, &GraphSpec { n_ctx, ..SPEC }).unwrap().weights();

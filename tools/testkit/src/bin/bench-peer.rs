@@ -164,14 +164,14 @@ fn median(mut v: Vec<f64>) -> f64 {
 }
 
 /// The part of each tensor that one token uses: of experts, those it is sent to.
-fn used(file: &File) -> Result<impl Fn(&TensorInfo) -> f64, String> {
+fn used(file: &File) -> Result<impl Fn(&TensorInfo<'_>) -> f64 + use<>, String> {
     let arch = file.need_str("general.architecture").map_err(|e| e.to_string())?;
     let number = |key: &str| file.u32(&format!("{arch}.{key}")).map_err(|e| e.to_string());
     let share = match (number("expert_used_count")?, number("expert_count")?) {
         (Some(used), Some(all)) if all > 0 => used as f64 / all as f64,
         _ => 1.0,
     };
-    Ok(move |t: &TensorInfo| if t.name.contains("_exps.") { share } else { 1.0 })
+    Ok(move |t: &TensorInfo<'_>| if t.name.contains("_exps.") { share } else { 1.0 })
 }
 
 /// Bytes of weights that generating one token reads: all matrices, of experts those used, and of
@@ -180,8 +180,8 @@ fn bytes_per_token(path: &Path) -> Result<f64, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let tied = file.tensor("output.weight").is_none();
     let used = used(&file)?;
-    let read = file.tensors().iter().filter(|t| tied || t.name != "token_embd.weight");
-    Ok(read.map(|t| t.n_bytes() as f64 * used(t)).sum())
+    let read = file.tensors().filter(|t| tied || t.name != "token_embd.weight");
+    Ok(read.map(|t| t.n_bytes() as f64 * used(&t)).sum())
 }
 
 /// Operations of the weight products of a prompt's token: two for each weight of the layers that
@@ -189,9 +189,9 @@ fn bytes_per_token(path: &Path) -> Result<f64, String> {
 /// left out.
 fn operations_per_token(path: &Path) -> Result<f64, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
-    let layers = file.tensors().iter().filter(|t| t.name.starts_with("blk.") && t.n_dims > 1);
+    let layers = file.tensors().filter(|t| t.name.starts_with("blk.") && t.n_dims > 1);
     let used = used(&file)?;
-    Ok(layers.map(|t| 2.0 * t.n_elements() as f64 * used(t)).sum())
+    Ok(layers.map(|t| 2.0 * t.n_elements() as f64 * used(&t)).sum())
 }
 
 /// The files to measure, made where they are not there yet.
