@@ -11,9 +11,11 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counters { $($(#[$doc])* pub $name: u64,)+ }
 
-        impl Counters {
-            /// What has happened since the reading `before`.
-            pub fn since(self, before: Counters) -> Counters {
+        impl std::ops::Sub for Counters {
+            type Output = Counters;
+
+            /// What happened between two readings.
+            fn sub(self, before: Counters) -> Counters {
                 Counters { $($name: self.$name - before.$name,)+ }
             }
         }

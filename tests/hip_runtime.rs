@@ -355,7 +355,7 @@ fn copies_are_counted_each_time_that_they_are_done(_: &Fake) {
         stream.replay(&graph).unwrap();
         stream.synchronize().unwrap();
     }
-    let counted = counters::read().since(before);
+    let counted = counters::read() - before;
     assert_eq!((counted.device_alloc, counted.graph_capture), (1, 1));
     assert_eq!((counted.host_to_device, counted.device_to_host), (1 + 2 * 2, 2));
 }
@@ -402,16 +402,26 @@ fn kernels_outlive_what_was_dropped_before_them(_: &Fake) {
 }
 
 fn source_is_compiled_and_faults_are_told(fake: &Fake) {
-    let compile = || Rtc::get()?.compile("kernel nothing 0\n", "norm.hip", &["-O3", "-DRF_TYPE=q4_0"]);
+    let compile = || {
+        Rtc::get()?.compile(
+            "kernel nothing 0\n",
+            "norm.hip",
+            &[("a.h", "kernel other 8")],
+            &["-O3", "-DRF_TYPE=q4_0"],
+        )
+    };
     let code = compile().unwrap();
     assert!(String::from_utf8_lossy(&code).contains("-O3 -DRF_TYPE=q4_0"));
     assert_eq!(Rtc::get().unwrap().version().unwrap(), (9, 0));
     let device = Device::open(0).unwrap();
-    Module::load(&device, &code).unwrap().function("nothing").unwrap();
+    let module = Module::load(&device, &code).unwrap();
+    module.function("nothing").unwrap();
+    module.function("other").unwrap();
+    drop(module);
 
-    let e = Rtc::get().unwrap().compile("#error", "norm.hip", &[]).unwrap_err().to_string();
+    let e = Rtc::get().unwrap().compile("#error", "norm.hip", &[], &[]).unwrap_err().to_string();
     assert!(e.starts_with("norm.hip: hiprtcCompileProgram") && e.contains("1:1: error"), "{e}");
-    assert!(Rtc::get().unwrap().compile("a\0b", "norm.hip", &[]).is_err());
+    assert!(Rtc::get().unwrap().compile("a\0b", "norm.hip", &[], &[]).is_err());
     for name in ["Create", "Compile", "GetCode", "GetCodeSize"] {
         let name =
             if name.starts_with("Get") { format!("hiprtc{name}") } else { format!("hiprtc{name}Program") };

@@ -10,7 +10,7 @@ use fake_hip::Fake;
 use rocmforge::backend::hip::device::Device;
 use rocmforge::backend::hip::memory::Memory;
 use rocmforge::backend::hip::stream::Stream;
-use rocmforge::backend::hip::upload::{Piece, Ring, Wanted, upload};
+use rocmforge::backend::hip::upload::{Piece, Ring, upload};
 use rocmforge::gguf::{File, Writer};
 use rocmforge::quant::GgmlType;
 use rocmforge::{Error, Result};
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         });
     };
     add("every_byte_arrives_whatever_the_ring", every_byte_arrives_whatever_the_ring);
-    add("pieces_are_whole_multiples_of_rows", pieces_are_whole_multiples_of_rows);
+    add("pieces_are_whole_rows", pieces_are_whole_rows);
     add("a_model_in_memory_arrives_too", a_model_in_memory_arrives_too);
     add("progress_grows_to_one_and_cancels", progress_grows_to_one_and_cancels);
     add("every_failing_call_ends_the_upload", every_failing_call_ends_the_upload);
@@ -86,17 +86,13 @@ fn model() -> PathBuf {
 
 const RING: Ring = Ring { slot_bytes: 1000, n_slots: 3, n_readers: 2, n_streams: 2 };
 
-fn all(file: &File, row_multiple: usize) -> Vec<Wanted> {
-    (0..file.tensors().len()).map(|tensor| Wanted { tensor, row_multiple }).collect()
-}
-
 /// Uploads all tensors to one block, one behind the other; gives the pieces and what is there then.
-fn arrive(file: &File, row_multiple: usize, ring: Ring) -> Result<(Vec<Piece>, Vec<u8>)> {
+fn arrive(file: &File, ring: Ring) -> Result<(Vec<Piece<'_>>, Vec<u8>)> {
     let device = Device::open(0)?;
     let mut starts = HashMap::new();
     let mut end = 0;
-    for (i, t) in file.tensors().iter().enumerate() {
-        starts.insert(i, end);
+    for t in file.tensors() {
+        starts.insert(t.index, end);
         end += t.n_bytes();
     }
     let memory = Memory::new(&device, end, "weights")?;
@@ -104,10 +100,10 @@ fn arrive(file: &File, row_multiple: usize, ring: Ring) -> Result<(Vec<Piece>, V
     upload(
         &device,
         file,
-        &all(file, row_multiple),
+        &file.tensors().collect::<Vec<_>>(),
         ring,
         &mut |stream, staging, piece| {
-            let to = memory.ptr() + (starts[&piece.tensor] + piece.bytes.start) as u64;
+            let to = memory.ptr() + (starts[&piece.tensor.index] + piece.bytes.start) as u64;
             pieces.push(piece.clone());
             // SAFETY: the block has room for all tensors, and outlives the upload.
             unsafe { stream.copy(to, staging, piece.bytes.len()) }
@@ -123,7 +119,7 @@ fn arrive(file: &File, row_multiple: usize, ring: Ring) -> Result<(Vec<Piece>, V
 }
 
 fn expected(file: &File) -> Vec<u8> {
-    file.tensors().iter().flat_map(|t| file.data(t).to_vec()).collect()
+    file.tensors().flat_map(|t| file.data(&t).to_vec()).collect()
 }
 
 fn every_byte_arrives_whatever_the_ring(_: &Fake) {
@@ -131,51 +127,53 @@ fn every_byte_arrives_whatever_the_ring(_: &Fake) {
     for slot_bytes in [1, 100, 5000, 1 << 20] {
         for (n_slots, n_readers, n_streams) in [(1, 1, 1), (1, 4, 2), (2, 3, 1), (9, 2, 3), (0, 0, 0)] {
             let ring = Ring { slot_bytes, n_slots, n_readers, n_streams };
-            let (pieces, bytes) = arrive(&file, 1, ring).unwrap();
+            let (pieces, bytes) = arrive(&file, ring).unwrap();
             assert!(bytes == expected(&file), "{ring:?}");
-            assert!(slot_bytes > 5000 || pieces.len() > file.tensors().len());
-            assert!(slot_bytes < 1 << 20 || pieces.len() == file.tensors().len());
+            assert!(slot_bytes > 5000 || pieces.len() > file.n_tensors());
+            assert!(slot_bytes < 1 << 20 || pieces.len() == file.n_tensors());
         }
     }
-    assert!(arrive(&file, 1, Ring::default()).unwrap().1 == expected(&file));
+    assert!(arrive(&file, Ring::default()).unwrap().1 == expected(&file));
 }
 
-fn pieces_are_whole_multiples_of_rows(_: &Fake) {
+fn pieces_are_whole_rows(_: &Fake) {
     let file = File::open(&model()).unwrap();
-    for row_multiple in [1, 4, 64] {
-        let (mut pieces, bytes) = arrive(&file, row_multiple, RING).unwrap();
-        assert!(bytes == expected(&file));
-        pieces.sort_by_key(|p| (p.tensor, p.rows.start));
-        // A slot holds the smallest piece of every tensor.
-        let smallest = file.tensors().iter().map(|t| t.row_bytes() * row_multiple.min(t.n_rows()));
-        let largest = smallest.fold(RING.slot_bytes, usize::max);
-        let mut at = (0, 0);
-        for Piece { tensor, rows, bytes } in pieces {
-            let t = &file.tensors()[tensor];
-            assert_eq!((tensor, rows.start), at);
-            assert!(rows.len() % row_multiple == 0 || rows.end == t.n_rows(), "{rows:?} of {}", t.name);
-            let row = t.row_bytes();
-            assert_eq!(bytes, rows.start * row..rows.end * row);
-            assert!(bytes.len() <= largest, "{rows:?} of {}", t.name);
-            at = if rows.end == t.n_rows() { (tensor + 1, 0) } else { (tensor, rows.end) };
-        }
-        assert_eq!(at, (file.tensors().len(), 0));
+    let (mut pieces, bytes) = arrive(&file, RING).unwrap();
+    assert!(bytes == expected(&file));
+    pieces.sort_by_key(|p| (p.tensor.index, p.rows.start));
+    // A slot holds the longest row.
+    let largest = file.tensors().map(|t| t.row_bytes()).fold(RING.slot_bytes, usize::max);
+    let mut at = (0, 0);
+    for Piece { tensor: t, rows, bytes } in pieces {
+        assert_eq!((t.index, rows.start), at);
+        let row = t.row_bytes();
+        assert_eq!(bytes, rows.start * row..rows.end * row);
+        assert!(bytes.len() <= largest, "{rows:?} of {}", t.name);
+        at = if rows.end == t.n_rows() { (t.index + 1, 0) } else { (t.index, rows.end) };
     }
+    assert_eq!(at, (file.n_tensors(), 0));
 }
 
 fn a_model_in_memory_arrives_too(_: &Fake) {
     let file = File::from_bytes(std::fs::read(model()).unwrap()).unwrap();
-    assert!(arrive(&file, 1, RING).unwrap().1 == expected(&file));
+    assert!(arrive(&file, RING).unwrap().1 == expected(&file));
 }
 
 /// An upload that goes nowhere: `stop_at` calls of progress say no.
 fn nowhere(file: &File, stop_at: usize) -> (Result<()>, Vec<f32>) {
     let device: Arc<Device> = Device::open(0).unwrap();
     let mut seen = Vec::new();
-    let result = upload(&device, file, &all(file, 1), RING, &mut |_, _, _| Ok(()), &mut |share| {
-        seen.push(share);
-        seen.len() != stop_at
-    });
+    let result = upload(
+        &device,
+        file,
+        &file.tensors().collect::<Vec<_>>(),
+        RING,
+        &mut |_, _, _| Ok(()),
+        &mut |share| {
+            seen.push(share);
+            seen.len() != stop_at
+        },
+    );
     (result, seen)
 }
 
@@ -197,7 +195,7 @@ fn progress_grows_to_one_and_cancels(_: &Fake) {
 
 fn every_failing_call_ends_the_upload(fake: &Fake) {
     let file = File::open(&model()).unwrap();
-    arrive(&file, 8, RING).unwrap();
+    arrive(&file, RING).unwrap();
     let names = [
         "hipMalloc",
         "hipHostMalloc",
@@ -219,14 +217,14 @@ fn every_failing_call_ends_the_upload(fake: &Fake) {
                 } else {
                     fake.fail(name, i, 719)
                 }
-                let e = arrive(&file, 8, RING).unwrap_err().to_string();
+                let e = arrive(&file, RING).unwrap_err().to_string();
                 assert!(e.contains("(719)") && (lose || e.contains(name)), "{name} {i}: {e}");
                 assert_eq!((fake.live_allocations(), fake.live_objects()), (0, 0), "{name} {i}");
             }
         }
     }
     prepare(fake);
-    assert!(arrive(&file, 8, RING).unwrap().1 == expected(&file));
+    assert!(arrive(&file, RING).unwrap().1 == expected(&file));
 }
 
 fn a_file_that_shrank_is_an_error(_: &Fake) {
@@ -249,6 +247,7 @@ fn what_places_a_piece_may_fail(_: &Fake) {
         n += 1;
         if n == 5 { Err(Error::Internal("the fifth".into())) } else { Ok(()) }
     };
-    let e = upload(&device, &file, &all(&file, 1), RING, &mut place, &mut |_| true).unwrap_err();
+    let e = upload(&device, &file, &file.tensors().collect::<Vec<_>>(), RING, &mut place, &mut |_| true)
+        .unwrap_err();
     assert_eq!(e.to_string(), "internal error: the fifth");
 }

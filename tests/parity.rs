@@ -10,6 +10,7 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+use rocmforge::backend::Device;
 use rocmforge::backend::cpu::Isa;
 use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
@@ -17,7 +18,7 @@ use rocmforge_testkit::engine::{
     Engine, Item, Params, Token, Window, greedy, perplexity, replay, through_window,
 };
 use rocmforge_testkit::harness::{self, Tests};
-use rocmforge_testkit::ours::Ours;
+use rocmforge_testkit::ours::{Ours, device};
 use rocmforge_testkit::parity::{allowed, nmse};
 use rocmforge_testkit::peer::Peer;
 use rocmforge_testkit::reference::{Reference, random_prompt};
@@ -38,6 +39,9 @@ type Check = Box<dyn FnOnce(Peer) -> Outcome + Send>;
 fn main() -> ExitCode {
     if let Ok(isa) = std::env::var(ISA) {
         return run(&isa);
+    }
+    if device() != Device::Cpu {
+        return run("gpu");
     }
     let mut code = ExitCode::SUCCESS;
     for isa in Isa::available().iter().rev() {

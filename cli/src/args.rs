@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rocmforge::Token;
+use rocmforge::backend::Device;
 use rocmforge::context::KV_TYPES;
 use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
@@ -110,6 +111,9 @@ pub struct ComputeArgs {
         value_parser = cache_type()
     )]
     pub cache_type_v: GgmlType,
+    /// Where to compute: cpu, or gpu0, gpu1, .. as `rocmforge devices` numbers them
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: Device,
     /// Read the weights into memory in place of mapping the file: a slower start, faster generation
     #[arg(long)]
     pub no_mmap: bool,

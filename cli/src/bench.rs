@@ -24,7 +24,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
     }
     let path = models::find(args.model.model.as_deref())?;
     interrupt::install()?;
-    let model = models::load(&path, args.compute.no_mmap, Log::default(), false)?;
+    let model = models::load(&path, &args.compute, Log::default(), false)?;
     let n_ctx = args.n_prompt.max(args.n_gen).max(WARM_UP);
     let params = ContextParams { n_ctx, ..context_params(&args.compute) };
     let mut context = Context::new(Arc::clone(&model), params)?;

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rocmforge::log::{Level, Log};
 use rocmforge::{Model, ModelParams};
 
+use crate::args::ComputeArgs;
 use crate::failure::{Failure, Outcome};
 use crate::{interrupt, output};
 
@@ -72,7 +73,7 @@ pub fn bar(what: &'static str) -> Option<ProgressBar> {
 }
 
 /// Loads a model to compute with, behind a progress bar if someone is watching.
-pub fn load(path: &Path, no_mmap: bool, log: Log, verbose: bool) -> Outcome<Arc<Model>> {
+pub fn load(path: &Path, compute: &ComputeArgs, log: Log, verbose: bool) -> Outcome<Arc<Model>> {
     // Log lines would tear the bar.
     let bar = if verbose { None } else { bar("loading") };
     let mut progress = |share: f32| {
@@ -81,7 +82,9 @@ pub fn load(path: &Path, no_mmap: bool, log: Log, verbose: bool) -> Outcome<Arc<
         }
         !interrupt::requested()
     };
-    let params = ModelParams { no_mmap, progress: Some(&mut progress), log, ..ModelParams::default() };
+    let (device, no_mmap) = (compute.device, compute.no_mmap);
+    let params =
+        ModelParams { device, no_mmap, progress: Some(&mut progress), log, ..ModelParams::default() };
     let model = Model::load(path, params);
     if let Some(bar) = &bar {
         bar.finish_and_clear();

@@ -103,6 +103,39 @@ pub struct ProgramId(pub usize);
 /// Asked between pieces of work whether to stop.
 pub type AbortCheck<'a> = &'a mut dyn FnMut() -> bool;
 
+/// Where to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The GPU of this number; an error if it cannot be used.
+    Gpu(usize),
+}
+
+impl Device {
+    /// The backend for it.
+    pub fn open(self) -> Result<Arc<dyn Backend>> {
+        Ok(match self {
+            Device::Cpu => Arc::new(cpu::Cpu::new()?),
+            Device::Gpu(index) => Arc::new(hip::Hip::open(index)?),
+        })
+    }
+}
+
+impl std::str::FromStr for Device {
+    type Err = String;
+
+    /// `cpu`, or `gpu` and a number.
+    fn from_str(name: &str) -> std::result::Result<Device, String> {
+        let number = || name.strip_prefix("gpu")?.parse().ok();
+        match name {
+            "cpu" => Ok(Device::Cpu),
+            _ => number().map(Device::Gpu).ok_or_else(|| "expected cpu, gpu0, gpu1, ..".into()),
+        }
+    }
+}
+
 /// A place to compute.
 pub trait Backend: Send + Sync {
     /// A short name: "cpu".

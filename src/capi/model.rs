@@ -200,6 +200,7 @@ fn load(path: &CStr, p: &rf_model_params) -> Outcome<Loaded> {
     // SAFETY: a function of this type, says the header.
     let mut told = p.progress_callback.map(|f| move |done| unsafe { f(done, user_data) }.get());
     let params = ModelParams {
+        device: crate::backend::Device::default(),
         vocab_only: p.vocab_only.get(),
         no_mmap: p.no_mmap.get(),
         progress: told.as_mut().map(|f| f as &mut dyn FnMut(f32) -> bool),

@@ -11,6 +11,7 @@
 mod build;
 pub mod passes;
 pub mod plan;
+mod rope;
 #[cfg(test)]
 mod tests;
 
@@ -299,6 +300,14 @@ impl Graph {
     /// The node that owns the memory of `id`: itself, or what it views or writes into.
     pub fn storage(&self, mut id: TensorId) -> TensorId {
         while matches!(self.node(id).op, Op::View | Op::KvWrite | Op::KvRope { .. }) {
+            id = self.node(id).src[0];
+        }
+        id
+    }
+
+    /// The node that `id` is a view of, or itself.
+    pub fn base(&self, mut id: TensorId) -> TensorId {
+        while self.node(id).op == Op::View {
             id = self.node(id).src[0];
         }
         id

@@ -23,15 +23,41 @@ pub struct Plan {
     pub waves: Vec<Vec<TensorId>>,
 }
 
-/// Plans `graph`, which should hold no dead nodes.
+/// Plans `graph`, which should hold no dead nodes, each node being a step of its own.
 pub fn plan(graph: &Graph) -> Plan {
+    plan_steps(graph, |id| id.0 as usize)
+}
+
+/// Plans a graph whose nodes of one `step` run as one, in one wave; what they read of one another orders
+/// nothing.
+///
+/// # Panics
+/// If steps wait for each other in a circle.
+pub fn plan_steps(graph: &Graph, step: impl Fn(TensorId) -> usize) -> Plan {
     let n = graph.nodes.len();
     let runs = |i: usize| !graph.nodes[i].op.is_leaf() && graph.nodes[i].op != Op::View;
+    let step: Vec<usize> = (0..n).map(|i| step(TensorId(i as u32))).collect();
+    let n_steps = step.iter().max().map_or(0, |s| s + 1);
 
+    // The wave of a step is that of its latest node, which may come after nodes that wait for the step:
+    // repeated until nothing moves.
     let mut level = vec![0usize; n];
-    for (i, node) in graph.nodes.iter().enumerate() {
-        let ready = node.src.iter().map(|s| level[s.0 as usize]).max().unwrap_or(0);
-        level[i] = ready + usize::from(runs(i));
+    let mut of_step = vec![0usize; n_steps];
+    let mut moved = true;
+    let mut rounds = 0;
+    while std::mem::take(&mut moved) {
+        assert!(rounds <= n, "steps that wait for each other");
+        rounds += 1;
+        for (i, node) in graph.nodes.iter().enumerate() {
+            let others = node.src.iter().filter(|&&s| !runs(i) || step[graph.base(s).0 as usize] != step[i]);
+            let ready = others.map(|s| level[s.0 as usize]).max().unwrap_or(0);
+            if runs(i) {
+                of_step[step[i]] = of_step[step[i]].max(ready + 1);
+            }
+            let now = if runs(i) { of_step[step[i]] } else { ready };
+            moved |= now != level[i];
+            level[i] = now;
+        }
     }
     let n_waves = level.iter().copied().max().unwrap_or(0);
     let mut waves = vec![Vec::new(); n_waves];

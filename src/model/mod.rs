@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, Weights, cpu};
+use crate::backend::{Backend, Device, Weights};
 use crate::gguf::{File, TensorInfo};
 use crate::log::{Log, info, warning};
 use crate::quant::GgmlType;
@@ -27,6 +27,8 @@ const MIB: f64 = (1 << 20) as f64;
 pub struct ModelParams<'a> {
     /// Leave the weights alone: for tokenizing and metadata.
     pub vocab_only: bool,
+    /// Where to compute.
+    pub device: Device,
     /// Copy the weights into memory in place of computing on the mapped file. The load then takes as
     /// long as reading the file, and the memory is this process's own; in turn it is of large pages,
     /// which are faster to read. Metadata is still read where the file is mapped.
@@ -87,7 +89,7 @@ impl Model {
         }
         let compute = match params.vocab_only {
             true => None,
-            false => Some(Compute::load(&file, &vocab, params.no_mmap, progress)?),
+            false => Some(Compute::load(&file, &vocab, params.device, params.no_mmap, progress)?),
         };
         let model = Model { file, vocab, compute, load_time: start.elapsed() };
         for line in model.vocab.warnings() {
@@ -216,6 +218,7 @@ impl Compute {
     fn load(
         file: &Arc<File>,
         vocab: &Vocab,
+        device: Device,
         copy: bool,
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Compute> {
@@ -229,7 +232,7 @@ impl Compute {
             )));
         }
         let needed = arch.weights(&hparams, file)?;
-        let backend: Arc<dyn Backend> = Arc::new(cpu::Cpu::new()?);
+        let backend = device.open()?;
         let weights = backend.bind(file, &needed, copy, progress)?;
         Ok(Compute { arch, hparams, backend, weights, sums: OnceLock::new() })
     }

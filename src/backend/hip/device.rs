@@ -5,13 +5,8 @@ use std::sync::Arc;
 
 use super::ffi::runtime::*;
 use super::runtime::{Runtime, call};
+use super::units::TARGETS;
 use crate::{Error, Result};
-
-/// GPUs that the kernels are written for, without the features after the colon (`gfx90a:xnack-`).
-const ARCHS: [&str; 12] = [
-    "gfx906", "gfx90a", "gfx942", "gfx1030", "gfx1100", "gfx1101", "gfx1102", "gfx1103", "gfx1150",
-    "gfx1151", "gfx1200", "gfx1201",
-];
 
 /// What is known of a GPU, read when it was asked for.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +102,7 @@ fn read(runtime: &'static Runtime, index: usize) -> Result<DeviceInfo> {
     let (free_bytes, total_bytes) = memory_now(runtime)?;
     let arch = arch(runtime, device)?;
     let unusable = (!is_known(&arch)).then(|| {
-        let known = ARCHS.join(", ");
+        let known = TARGETS.join(", ");
         if arch.is_empty() {
             "the HIP runtime does not say which architecture it has".to_owned()
         } else {
@@ -130,7 +125,7 @@ fn read(runtime: &'static Runtime, index: usize) -> Result<DeviceInfo> {
 
 fn is_known(arch: &str) -> bool {
     // What a stand-in for the runtime calls an NVIDIA GPU.
-    ARCHS.contains(&arch) || arch.starts_with("sm_")
+    TARGETS.contains(&arch) || arch.starts_with("sm_")
 }
 
 /// A function that fills in the properties of a device, a struct of bytes here.

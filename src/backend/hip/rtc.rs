@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// Names the file of hipRTC, in place of those looked for otherwise.
 pub const LIBRARY_VARIABLE: &str = "ROCMFORGE_HIPRTC_LIBRARY";
 
+/// Lines of the compiler's log that an error tells: the rest mostly follows from the first.
+const LOG_LINES: usize = 12;
+
 /// The compiler. It is never unloaded.
 pub struct Rtc {
     api: HipRtc,
@@ -39,23 +42,40 @@ impl Rtc {
         Ok((major, minor))
     }
 
-    /// Compiles HIP source to a code object. `name` stands for the file in messages.
+    /// Compiles HIP source to a code object. `name` stands for the file in messages; `headers` are the
+    /// names and texts of what it may include.
     ///
     /// # Errors
-    /// [`Error::Backend`] with what the compiler says.
-    pub fn compile(&self, source: &str, name: &str, options: &[&str]) -> Result<Vec<u8>> {
+    /// [`Error::Backend`] with the first lines of what the compiler says.
+    pub fn compile(
+        &self,
+        source: &str,
+        name: &str,
+        headers: &[(&str, &str)],
+        options: &[&str],
+    ) -> Result<Vec<u8>> {
         let c_string = |text: &str| {
             CString::new(text).map_err(|_| Error::InvalidArgument(format!("{name}: {text:?} has a NUL")))
         };
         let (source, c_name) = (c_string(source)?, c_string(name)?);
         let options = options.iter().map(|o| c_string(o)).collect::<Result<Vec<_>>>()?;
         let mut options: Vec<_> = options.iter().map(|o| o.as_ptr()).collect();
+        let names = headers.iter().map(|h| c_string(h.0)).collect::<Result<Vec<_>>>()?;
+        let texts = headers.iter().map(|h| c_string(h.1)).collect::<Result<Vec<_>>>()?;
+        let mut header_names: Vec<_> = names.iter().map(|n| n.as_ptr()).collect();
+        let mut header_texts: Vec<_> = texts.iter().map(|t| t.as_ptr()).collect();
 
         let mut program = Program { rtc: self, handle: std::ptr::null_mut() };
-        let none = std::ptr::null_mut();
-        // SAFETY: room for a handle, strings, no headers.
+        // SAFETY: room for a handle, strings, as many headers as are said.
         let code = unsafe {
-            self.api.hiprtcCreateProgram(&mut program.handle, source.as_ptr(), c_name.as_ptr(), 0, none, none)
+            self.api.hiprtcCreateProgram(
+                &mut program.handle,
+                source.as_ptr(),
+                c_name.as_ptr(),
+                headers.len() as c_int,
+                header_texts.as_mut_ptr(),
+                header_names.as_mut_ptr(),
+            )
         };
         self.check("hiprtcCreateProgram", code)?;
         // SAFETY: a program of ours and as many strings as are said.
@@ -65,6 +85,7 @@ impl Rtc {
         if code != HIPRTC_SUCCESS {
             let log = program.log().unwrap_or_default();
             let log = log.trim_matches(|c: char| c == '\0' || c.is_whitespace());
+            let log = log.lines().take(LOG_LINES).collect::<Vec<_>>().join("\n");
             return Err(match self.check("hiprtcCompileProgram", code) {
                 Err(Error::Backend(m)) => Error::Backend(format!("{name}: {m}: {log}")),
                 Err(e) => e,

@@ -10,23 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::device::Device;
 use super::memory::{Memory, Pinned};
 use super::stream::{Event, Stream};
-use crate::gguf::File;
+use crate::gguf::{File, TensorInfo};
 use crate::{Error, Result};
-
-/// A tensor that is wanted on the device.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted {
-    /// Its index in [`File::tensors`].
-    pub tensor: usize,
-    /// Pieces have a multiple of so many rows, but for the last one.
-    pub row_multiple: usize,
-}
 
 /// Whole rows of a tensor that are on their way.
 #[derive(Clone, Debug)]
-pub struct Piece {
-    /// The tensor's index in [`File::tensors`].
-    pub tensor: usize,
+pub struct Piece<'a> {
+    /// The tensor.
+    pub tensor: TensorInfo<'a>,
     /// Rows, over all dimensions but the first.
     pub rows: Range<usize>,
     /// The same as bytes of the tensor's data.
@@ -74,22 +65,18 @@ type Filled = (usize, Slot, Result<()>);
 ///
 /// # Errors
 /// Those of the file, of the device and of `place`; [`Error::Aborted`] if `progress` cancels.
-pub fn upload(
+pub fn upload<'a>(
     device: &Arc<Device>,
-    file: &File,
-    wanted: &[Wanted],
+    file: &'a File,
+    wanted: &[TensorInfo<'a>],
     ring: Ring,
-    place: &mut dyn FnMut(&Stream, u64, &Piece) -> Result<()>,
+    place: &mut dyn FnMut(&Stream, u64, &Piece<'a>) -> Result<()>,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<()> {
-    let smallest = |w: &Wanted| {
-        let t = &file.tensors()[w.tensor];
-        t.row_bytes() * w.row_multiple.max(1).min(t.n_rows())
-    };
     // No larger than the largest tensor.
-    let largest = wanted.iter().map(|w| file.tensors()[w.tensor].n_bytes()).max().unwrap_or(0);
-    let slot_bytes = wanted.iter().map(smallest).fold(ring.slot_bytes.min(largest), usize::max);
-    let pieces: Vec<Piece> = wanted.iter().flat_map(|w| cut(file, w, slot_bytes)).collect();
+    let largest = wanted.iter().map(|t| t.n_bytes()).max().unwrap_or(0);
+    let slot_bytes = wanted.iter().map(|t| t.row_bytes()).fold(ring.slot_bytes.min(largest), usize::max);
+    let pieces: Vec<Piece<'_>> = wanted.iter().flat_map(|&t| cut(t, slot_bytes)).collect();
     let total: usize = pieces.iter().map(|p| p.bytes.len()).sum();
 
     let n_slots = ring.n_slots.max(1).min(pieces.len());
@@ -123,7 +110,7 @@ pub fn upload(
             }
         }
     };
-    let mut send_on = |stream: &Stream, slot: &Slot, piece: &Piece| -> Result<()> {
+    let mut send_on = |stream: &Stream, slot: &Slot, piece: &Piece<'a>| -> Result<()> {
         // SAFETY: the slot is not used again before its event has happened, and all work is waited for
         // before any slot is dropped.
         unsafe { stream.upload(slot.staging, &slot.host, 0..piece.bytes.len()) }?;
@@ -174,11 +161,9 @@ fn cancelled() -> Error {
 }
 
 /// Cuts a tensor into pieces of whole rows that fit a slot.
-fn cut(file: &File, wanted: &Wanted, slot_bytes: usize) -> impl Iterator<Item = Piece> + use<> {
-    let t = &file.tensors()[wanted.tensor];
-    let (tensor, n_rows, row_bytes) = (wanted.tensor, t.n_rows(), t.row_bytes());
-    let multiple = wanted.row_multiple.max(1).min(n_rows);
-    let step = (slot_bytes / row_bytes / multiple).max(1) * multiple;
+fn cut(tensor: TensorInfo<'_>, slot_bytes: usize) -> impl Iterator<Item = Piece<'_>> {
+    let (n_rows, row_bytes) = (tensor.n_rows(), tensor.row_bytes());
+    let step = (slot_bytes / row_bytes).max(1);
     (0..n_rows).step_by(step).map(move |from| {
         let to = (from + step).min(n_rows);
         Piece { tensor, rows: from..to, bytes: from * row_bytes..to * row_bytes }
@@ -186,8 +171,7 @@ fn cut(file: &File, wanted: &Wanted, slot_bytes: usize) -> impl Iterator<Item = 
 }
 
 /// Reads a piece into a slot, once what was in it is in its place.
-fn fill(file: &File, piece: &Piece, slot: &mut Slot) -> Result<()> {
+fn fill(file: &File, piece: &Piece<'_>, slot: &mut Slot) -> Result<()> {
     slot.free.synchronize()?;
-    let t = &file.tensors()[piece.tensor];
-    file.read_at(t, piece.bytes.start, &mut slot.host.as_mut_slice()[..piece.bytes.len()])
+    file.read_at(&piece.tensor, piece.bytes.start, &mut slot.host.as_mut_slice()[..piece.bytes.len()])
 }

@@ -142,6 +142,10 @@ impl<'a> Net<'a> {
 
     /// The rows whose logits are wanted.
     pub fn wanted_rows(&mut self, x: TensorId) -> TensorId {
+        // Of one token, that is the row there is.
+        if (self.spec.n_tokens, self.spec.n_outputs) == (1, 1) {
+            return x;
+        }
         let ids = self.input(Input::OutputIds);
         self.g.get_rows(x, ids)
     }

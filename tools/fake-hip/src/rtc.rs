@@ -1,5 +1,5 @@
-//! The functions of hipRTC. What is compiled are the options and the source, as text that the fake
-//! runtime takes for a module; a source with `#error` in it does not compile.
+//! The functions of hipRTC. What is compiled are the options and the source with its headers, as text that
+//! the fake runtime takes for a module; a source with `#error` in it does not compile.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int};
@@ -93,20 +93,24 @@ pub unsafe extern "C" fn hiprtcCreateProgram(
     source: *const c_char,
     _name: *const c_char,
     n_headers: c_int,
-    _headers: *mut *const c_char,
-    _names: *mut *const c_char,
+    headers: *mut *const c_char,
+    names: *mut *const c_char,
 ) -> hiprtcResult {
     let handle = state::with(|s| match s.enter("hiprtcCreateProgram") {
         Some(code) => Err(code),
         None => Ok(s.handle()),
     });
     let handle = match handle {
-        Ok(handle) if n_headers == 0 => handle,
-        Ok(_) => return HIPRTC_ERROR_INVALID_INPUT,
+        Ok(handle) => handle,
         Err(code) => return code,
     };
     // SAFETY: the caller's promise.
-    let source = unsafe { text(source) };
+    let mut source = unsafe { text(source) };
+    for i in 0..n_headers as usize {
+        // SAFETY: the caller's promise.
+        let (name, header) = unsafe { (text(*names.add(i)), text(*headers.add(i))) };
+        source += &format!("\n// {name}\n{header}");
+    }
     let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
     programs.get_or_insert_default().insert(handle, Program { source, ..Program::default() });
     // SAFETY: the caller's promise.

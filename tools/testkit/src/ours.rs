@@ -3,10 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rocmforge::backend::Device;
 use rocmforge::model::Pooling;
 use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
 
 use crate::engine::{Engine, Item, Params};
+
+/// Where to compute: what the environment variable `ROCMFORGE_TEST_DEVICE` names, or the processor.
+///
+/// # Panics
+/// If it names no device.
+pub fn device() -> Device {
+    let name = std::env::var("ROCMFORGE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+    name.parse().unwrap_or_else(|e| panic!("ROCMFORGE_TEST_DEVICE is {name}: {e}"))
+}
 
 /// A context of librocmforge and the batch that feeds it.
 pub struct Ours {
@@ -17,7 +27,7 @@ pub struct Ours {
 impl Ours {
     /// Load the model at `path`.
     pub fn load(path: &Path) -> Result<Arc<Model>, String> {
-        Ours::load_with(path, ModelParams::default())
+        Ours::load_with(path, ModelParams { device: device(), ..ModelParams::default() })
     }
 
     /// Load the model at `path` in the way of `params`.

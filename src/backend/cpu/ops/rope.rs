@@ -1,11 +1,6 @@
 //! Rotary positions: a table of angles per position, and the rotation of heads by a row of it.
 //!
-//! Pair `i` of `n_rot / 2` turns by `pos / f_i * freq_base^(-2 i / n_rot)`, `f_i` its frequency
-//! factor (1 without any), times `freq_scale` as far as the position is interpolated. YaRN
-//! (arXiv:2309.00071, as llama.cpp parametrises it) blends from extrapolation at high frequencies
-//! to interpolation at low ones and scales the magnitude by `1 + 0.1 ln(1 / freq_scale)`.
-//!
-//! Angles are f64 until they have become a cosine and a sine, so the error of a table entry stays
+//! How far a pair turns per position is [`RopeParams::frequencies`]. Angles are f64 until they have become a cosine and a sine, so the error of a table entry stays
 //! below 1e-6 of its magnitude at any position.
 
 use crate::graph::{RopeParams, RopeStyle};
@@ -28,45 +23,15 @@ pub fn rope_table(pos: &[i32], params: &RopeParams, freq_factors: Option<&[f32]>
         return;
     }
 
-    let scale = f64::from(params.freq_scale);
-    let yarn = params.ext_factor != 0.0;
-    let (low, high) = if yarn { yarn_bounds(params) } else { (0.0, 0.0) };
-    let mut magnitude = f64::from(params.attn_factor);
-    if yarn {
-        magnitude *= 1.0 + 0.1 * (1.0 / scale).ln();
-    }
-    let ratio = f64::from(params.freq_base).powf(-2.0 / n_rot as f64);
+    let magnitude = params.magnitude();
     // Pair by pair, so that what depends only on the pair is computed once.
-    let mut frequency = 1.0f64;
-    for i in 0..n_rot / 2 {
-        let per_position = frequency / freq_factors.map_or(1.0, |f| f64::from(f[i]));
-        let mut factor = scale;
-        if yarn {
-            let ramp = 1.0 - ((i as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
-            let mix = ramp * f64::from(params.ext_factor);
-            factor = scale * (1.0 - mix) + mix;
-        }
+    for (i, frequency) in params.frequencies(freq_factors).enumerate() {
         for (&p, row) in pos.iter().zip(out.chunks_exact_mut(n_rot)) {
-            let (sin, cos) = (f64::from(p) * per_position * factor).sin_cos();
+            let (sin, cos) = (f64::from(p) * frequency).sin_cos();
             row[2 * i] = (cos * magnitude) as f32;
             row[2 * i + 1] = (sin * magnitude) as f32;
         }
-        frequency *= ratio;
     }
-}
-
-/// The pairs between which YaRN blends: those that turn `beta_fast` and `beta_slow` times over
-/// the original context. In f32, as models are run elsewhere: the bounds are rounded to whole
-/// pairs, and another precision could round to another pair.
-fn yarn_bounds(params: &RopeParams) -> (f64, f64) {
-    let n_rot = params.n_rot as f32;
-    let pair = |rotations: f32| {
-        n_rot * (params.n_ctx_orig as f32 / (rotations * 2.0 * std::f32::consts::PI)).ln()
-            / (2.0 * params.freq_base.ln())
-    };
-    let low = pair(params.beta_fast).floor().max(0.0);
-    let high = pair(params.beta_slow).ceil().min(n_rot - 1.0);
-    (f64::from(low), f64::from(high))
 }
 
 by_isa! {

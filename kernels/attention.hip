@@ -1,0 +1,269 @@
+// Attention of a few tokens over the KV cache, split over the cells (flash decoding): softmax of scale * q . k over
+// the cells that the mask shows, times v.
+//
+// Grid: (n_head_kv * ceil(heads per kv head / G), splits, n_tokens). Block: THREADS. A block takes up to G query
+// heads of one kv head and a range of cells; its waves take chunks of cells in turn; in a wave, L lanes share a cell
+// with 8 elements each. Each keeps a running maximum, sum and accumulator, merged in LDS and written as a partial
+// result; the block that arrives last at the counter of its heads merges the splits in their order, so that the
+// result does not depend on which that is.
+// How many cells there are is read from device memory; splits beyond them end at once.
+// Heads of up to 8 * L elements. Keys and values are of the type RF_KV; L and G are chosen by the host.
+// Bytes moved: each visible 64 cells' keys and values once for each G heads.
+// Error: f32 sums; exponentials to 2 units. Called by src/backend/hip/launch.rs.
+// budget: b128
+#include "kv.h"
+#include "pack.h"
+
+constexpr int THREADS = 256;
+constexpr int WAVES = THREADS / WAVE;
+
+struct Attention {
+    const float *q; // element strides: q_token, q_head
+    Cache k, v;
+    const u64 *mask; // [n_tokens][mask_words]
+    float *y;        // [n_tokens][n_head * dim_v], or null
+    u8 *packed;      // the same packed, or null
+    float *partial;  // [n_tokens][n_head][splits][dim_v + 2]
+    int *counters;   // [n_tokens][blocks in x], zero before and after
+    int q_token, q_head;
+    int n_head, n_head_kv, splits, mask_words;
+    float scale;
+    const Run *run;
+    // What a step of one token does here besides; null table: q is ready and the cache is written.
+    const float *table; // angles, [n_rot]
+    const float *new_k, *new_v; // [n_head_kv][dim]
+    const float *q_norm, *k_norm; // [dim] or null
+    const int *cell;
+    float eps;
+    int n_rot, neox;
+};
+
+// Eight elements of a head at `i`, normed and turned.
+template <int L> DEVICE void ready(const Attention &a, const float *x, const float *norm, int i, float (&v)[8]) {
+    bool inside = i < a.k.dim;
+    float factor = 1;
+    if (norm) {
+        float sum = 0;
+#pragma unroll
+        for (int j = 0; j < 8; j++) sum += inside ? x[i + j] * x[i + j] : 0;
+        factor = 1 / square_root(reduce<Sum, L>(sum) / a.k.dim + a.eps);
+    }
+    int half = a.n_rot / 2;
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        int e = i + j;
+        v[j] = 0;
+        if (!inside) continue;
+        int other = a.neox ? (e < half ? e + half : e - half) : e ^ 1;
+        bool second = a.neox ? e >= half : e & 1;
+        v[j] = x[e] * factor * (norm ? norm[e] : 1);
+        if (e < a.n_rot) {
+            float p = x[other] * factor * (norm ? norm[other] : 1);
+            int pair = a.neox ? e % half : e / 2;
+            float c = a.table[2 * pair], s = a.table[2 * pair + 1];
+            v[j] = second ? v[j] * c + p * s : v[j] * c - p * s;
+        }
+    }
+}
+
+template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attention &a) {
+    constexpr int SUB = WAVE / L;        // cells of a wave at a time
+    constexpr int UNROLL = SUB >= 8 ? 1 : SUB >= 4 ? 2 : 4;
+    constexpr int CHUNK = SUB * UNROLL;  // cells of a wave's turn
+    LDS float merged_acc[WAVES][G][L * 8];
+    LDS float merged_max[WAVES][G], merged_sum[WAVES][G];
+    LDS int last;
+
+    const int per_kv = a.n_head / a.n_head_kv, chunks = (per_kv + G - 1) / G;
+    const int kv = block_x() / chunks, first = block_x() % chunks * G;
+    const int heads = per_kv - first < G ? per_kv - first : G;
+    const int token = block_z(), split = block_y();
+    if (token >= a.run->n_tokens) return;
+    // Whole words of the mask to each split.
+    const int words = (a.run->n_kv + 63) / 64;
+    const int each = (words + a.splits - 1) / a.splits, active = (words + each - 1) / each;
+    if (split >= active) return;
+    const int begin = split * each * 64, end = begin + each * 64 < words * 64 ? begin + each * 64 : words * 64;
+
+    const int sub = lane() / L, i = lane() % L * 8;
+    const bool key = i < a.k.dim, value = i < a.v.dim;
+    const float *q0 = a.q + (long)token * a.q_token + (long)(kv * per_kv + first) * a.q_head;
+    float q[G][8];
+#pragma unroll
+    for (int g = 0; g < G; g++) {
+        const float *qg = q0 + (g < heads ? g : 0) * a.q_head;
+        if constexpr (FUSED) ready<L>(a, qg, a.q_norm, i, q[g]);
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            if constexpr (!FUSED) q[g][j] = key ? qg[i + j] : 0;
+            q[g][j] *= a.scale;
+        }
+    }
+    if constexpr (FUSED) {
+        // The split that has the token's cell writes it. Two chunks of one kv head write the same.
+        int cell = a.cell[0];
+        if (cell >= begin && cell < end) {
+            LDS float fresh[L * 8];
+            if (wave() == 0 && sub == 0) {
+                float k[8];
+                ready<L>(a, a.new_k + (long)kv * a.k.dim, a.k_norm, i, k);
+#pragma unroll
+                for (int j = 0; j < 8; j++) fresh[i + j] = k[j];
+            }
+            barrier();
+            for (int e = thread(); e < a.k.dim; e += THREADS) store<TYPE>(a.k, kv, cell, e, fresh[e]);
+            for (int e = thread(); e < a.v.dim; e += THREADS) store<TYPE>(a.v, kv, cell, e, a.new_v[(long)kv * a.v.dim + e]);
+            barrier_memory();
+        }
+    }
+
+    const u8 *keys = head_of<TYPE>(a.k, kv), *values = head_of<TYPE>(a.v, kv);
+    const u64 *mask = a.mask + (long)token * a.mask_words;
+    float most[G], sum[G], acc[G][8];
+#pragma unroll
+    for (int g = 0; g < G; g++) {
+        most[g] = -1e30f;
+        sum[g] = 0;
+#pragma unroll
+        for (int j = 0; j < 8; j++) acc[g][j] = 0;
+    }
+    for (int base = begin + wave() * CHUNK; base < end; base += WAVES * CHUNK) {
+        u32 visible = (u32)(mask[base / 64] >> base % 64) & (u32)((1ull << CHUNK) - 1);
+        if (visible == 0) continue;
+        float k[UNROLL][8], v[UNROLL][8], s[UNROLL][G];
+#pragma unroll
+        for (int u = 0; u < UNROLL; u++) {
+#pragma unroll
+            for (int j = 0; j < 8; j++) k[u][j] = v[u][j] = 0;
+            if (key) fetch_8<TYPE>(keys, a.k, base + u * SUB + sub, i, k[u]);
+        }
+#pragma unroll
+        for (int u = 0; u < UNROLL; u++)
+            if (value) fetch_8<TYPE>(values, a.v, base + u * SUB + sub, i, v[u]);
+#pragma unroll
+        for (int u = 0; u < UNROLL; u++) {
+            bool seen = visible >> (u * SUB + sub) & 1;
+#pragma unroll
+            for (int g = 0; g < G; g++) {
+                float dot = 0;
+#pragma unroll
+                for (int j = 0; j < 8; j++) dot += q[g][j] * k[u][j];
+                dot = reduce<Sum, L>(dot);
+                s[u][g] = seen ? dot : -1e30f;
+            }
+            // What is in cells that are not seen may be anything.
+#pragma unroll
+            for (int j = 0; j < 8; j++) v[u][j] = seen ? v[u][j] : 0;
+        }
+#pragma unroll
+        for (int g = 0; g < G; g++) {
+            float top = most[g];
+#pragma unroll
+            for (int u = 0; u < UNROLL; u++) top = larger(top, s[u][g]);
+            float shrink = exponential(most[g] - top);
+            most[g] = top;
+            sum[g] *= shrink;
+#pragma unroll
+            for (int j = 0; j < 8; j++) acc[g][j] *= shrink;
+#pragma unroll
+            for (int u = 0; u < UNROLL; u++) {
+                float p = s[u][g] > -1e29f ? exponential(s[u][g] - top) : 0;
+                sum[g] += p;
+#pragma unroll
+                for (int j = 0; j < 8; j++) acc[g][j] += p * v[u][j];
+            }
+        }
+    }
+
+    // Merge the cells of a wave, then the waves.
+#pragma unroll
+    for (int g = 0; g < G; g++) {
+        float top = most[g];
+        if constexpr (L <= 8) top = larger(top, swap_lanes<8>(top));
+        if constexpr (L <= 16) top = larger(top, swap_lanes<16>(top));
+        if constexpr (L <= 32 && WAVE > 32) top = larger(top, swap_lanes<WAVE / 2>(top));
+        float shrink = exponential(most[g] - top);
+        float part[9];
+        part[8] = sum[g] * shrink;
+#pragma unroll
+        for (int j = 0; j < 8; j++) part[j] = acc[g][j] * shrink;
+#pragma unroll
+        for (int j = 0; j < 9; j++) {
+            if constexpr (L <= 8) part[j] += swap_lanes<8>(part[j]);
+            if constexpr (L <= 16) part[j] += swap_lanes<16>(part[j]);
+            if constexpr (L <= 32 && WAVE > 32) part[j] += swap_lanes<WAVE / 2>(part[j]);
+        }
+        if (sub == 0) {
+#pragma unroll
+            for (int j = 0; j < 8; j++) merged_acc[wave()][g][i + j] = part[j];
+            if (i == 0) {
+                merged_max[wave()][g] = top;
+                merged_sum[wave()][g] = part[8];
+            }
+        }
+    }
+    barrier();
+    const int dim = a.v.dim;
+    const long head0 = (long)token * a.n_head + kv * per_kv + first;
+    for (int e = thread(); e < heads * dim; e += THREADS) {
+        int g = e / dim, at = e % dim;
+        float top = -1e30f, total = 0, value = 0;
+        for (int w = 0; w < WAVES; w++) top = larger(top, merged_max[w][g]);
+        for (int w = 0; w < WAVES; w++) {
+            float shrink = exponential(merged_max[w][g] - top);
+            total += merged_sum[w][g] * shrink;
+            value += merged_acc[w][g][at] * shrink;
+        }
+        if (active == 1) {
+            value /= total;
+            if (a.y) a.y[head0 * dim + e] = value;
+            if (a.packed) {
+                long out = (long)(kv * per_kv + first) * dim + e;
+                int n = a.n_head * dim;
+                pack_group(value, a.packed + token * packed_row(n), n, out / 32);
+            }
+        } else {
+            float *p = a.partial + ((head0 + g) * a.splits + split) * (dim + 2);
+            p[at] = value;
+            if (at == 0) {
+                p[dim] = top;
+                p[dim + 1] = total;
+            }
+        }
+    }
+    if (active == 1) return;
+
+    barrier_memory();
+    int *counter = a.counters + (long)token * (a.n_head_kv * chunks) + block_x();
+    if (thread() == 0) last = arrive(counter) == active - 1;
+    barrier();
+    if (!last) return;
+    acquire();
+    for (int e = thread(); e < heads * dim; e += THREADS) {
+        int g = e / dim, at = e % dim;
+        const float *p = a.partial + (head0 + g) * a.splits * (dim + 2);
+        float top = -1e30f, total = 0, value = 0;
+        for (int s = 0; s < active; s++) top = larger(top, p[s * (dim + 2) + dim]);
+        for (int s = 0; s < active; s++) {
+            float shrink = exponential(p[s * (dim + 2) + dim] - top);
+            total += p[s * (dim + 2) + dim + 1] * shrink;
+            value += p[s * (dim + 2) + at] * shrink;
+        }
+        value /= total;
+        if (a.y) a.y[head0 * dim + e] = value;
+        if (a.packed) {
+            long out = (long)(kv * per_kv + first) * dim + e;
+            int n = a.n_head * dim;
+            pack_group(value, a.packed + token * packed_row(n), n, out / 32);
+        }
+    }
+    if (thread() == 0) *counter = 0;
+}
+
+#define ATTENTION(L, G)                                                                                     \
+    KERNEL(THREADS) attention_##L##_##G(Attention a) { attention<RF_KV, L, G, false>(a); }                  \
+    KERNEL(THREADS) attention_step_##L##_##G(Attention a) { attention<RF_KV, L, G, true>(a); }
+#define ALL_G(L) ATTENTION(L, 1) ATTENTION(L, 2) ATTENTION(L, 4)
+ALL_G(8)
+ALL_G(16)
+ALL_G(32)

@@ -1,0 +1,241 @@
+// What differs between targets, and nothing else: everything below device.h is written once.
+//
+// Targets: gfx1030, gfx1100-1103, gfx1150/1151, gfx1200/1201 (waves of 32), gfx90a and gfx942 (waves of
+// 64), and NVIDIA from sm_80 on as the stand-in. Compiled by clang with nothing but this header
+// (-nogpuinc), by hipRTC, or by nvcc and NVRTC.
+#pragma once
+
+typedef signed char i8;
+typedef unsigned char u8;
+typedef short i16;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#if defined(__CUDACC__)
+#define NVIDIA 1
+#define DEVICE static __device__ __forceinline__
+#define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define LDS __shared__
+#else
+#define NVIDIA 0
+#define DEVICE static __attribute__((device)) inline __attribute__((always_inline))
+#define KERNEL(threads) extern "C" __attribute__((global)) void __attribute__((amdgpu_flat_work_group_size(threads, threads)))
+#define LDS __attribute__((shared))
+#endif
+
+#if defined(__GFX9__)
+constexpr int WAVE = 64;
+#else
+constexpr int WAVE = 32;
+#endif
+
+// --- Where a thread is. Blocks are one-dimensional.
+
+#if NVIDIA
+DEVICE int thread() { return threadIdx.x; }
+DEVICE int block_x() { return blockIdx.x; }
+DEVICE int block_y() { return blockIdx.y; }
+DEVICE int block_z() { return blockIdx.z; }
+#else
+DEVICE int thread() { return __builtin_amdgcn_workitem_id_x(); }
+DEVICE int block_x() { return __builtin_amdgcn_workgroup_id_x(); }
+DEVICE int block_y() { return __builtin_amdgcn_workgroup_id_y(); }
+DEVICE int block_z() { return __builtin_amdgcn_workgroup_id_z(); }
+#endif
+DEVICE int lane() { return thread() % WAVE; }
+DEVICE int wave() { return thread() / WAVE; }
+
+// --- Barriers and fences.
+
+// Waits for the block's threads; what they wrote to LDS before is seen after. Orders LDS only, so that
+// no cache is emptied for it.
+DEVICE void barrier() {
+#if NVIDIA
+    __syncthreads();
+#else
+    __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup", "local");
+    __builtin_amdgcn_s_barrier();
+    __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup", "local");
+#endif
+}
+
+// The same for what the block's threads wrote to memory.
+DEVICE void barrier_memory() {
+#if NVIDIA
+    __syncthreads();
+#else
+    __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");
+    __builtin_amdgcn_s_barrier();
+    __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
+#endif
+}
+
+// Adds 1 to a counter in memory and gives what was there. Everything this block wrote before is seen by
+// whoever reads the new value. Called by one thread, after a barrier_memory().
+DEVICE int arrive(int *counter) {
+#if NVIDIA
+    __threadfence();
+    int before = atomicAdd(counter, 1);
+    __threadfence();
+    return before;
+#else
+    return __hip_atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL, __HIP_MEMORY_SCOPE_AGENT);
+#endif
+}
+
+// After arrive() told one thread that all have come, and a barrier told the others: lets this thread
+// read what the other blocks wrote.
+DEVICE void acquire() {
+#if NVIDIA
+    __threadfence();
+#else
+    __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "agent");
+#endif
+}
+
+// --- Bits.
+
+template <class To, class From> DEVICE To bits(From from) {
+    static_assert(sizeof(To) == sizeof(From), "same size");
+    To to;
+    __builtin_memcpy(&to, &from, sizeof(to));
+    return to;
+}
+
+// --- Across the lanes of a wave.
+
+// `v` of the lane whose number differs by the bits `mask`.
+template <int mask> DEVICE int swap_lanes(int v) {
+#if NVIDIA
+    return __shfl_xor_sync(0xffffffffu, v, mask);
+#elif defined(__GFX9__)
+    // Not DPP: its row operations here have no exclusive or.
+    if constexpr (mask < 32) return __builtin_amdgcn_ds_swizzle(v, mask << 10 | 0x1f);
+    return __builtin_amdgcn_ds_bpermute((lane() ^ mask) * 4, v);
+#else
+    // Within rows of 16 a DPP operand does it (row_xmask). Across rows ds_swizzle, not permlanex16: a
+    // compiler in use sinks the latter past a change of the active lanes.
+    if constexpr (mask < 16) return __builtin_amdgcn_update_dpp(v, v, 0x160 + mask, 0xf, 0xf, false);
+    return __builtin_amdgcn_ds_swizzle(v, mask << 10 | 0x1f);
+#endif
+}
+template <int mask> DEVICE float swap_lanes(float v) { return bits<float>(swap_lanes<mask>(bits<int>(v))); }
+
+// `v` of lane `from`, which may differ from lane to lane.
+DEVICE int read_lane(int v, int from) {
+#if NVIDIA
+    return __shfl_sync(0xffffffffu, v, from);
+#else
+    return __builtin_amdgcn_ds_bpermute(from * 4, v);
+#endif
+}
+
+struct Sum {
+    template <class T> DEVICE T of(T a, T b) { return a + b; }
+};
+struct Max {
+    DEVICE float of(float a, float b) { return a > b ? a : b; }
+};
+
+// Reduces over each `n` lanes in a row, n a power of two; all of them get the result.
+template <class Op, int n, class T> DEVICE T reduce(T v) {
+    if constexpr (n >= 2) v = Op::of(v, swap_lanes<1>(v));
+    if constexpr (n >= 4) v = Op::of(v, swap_lanes<2>(v));
+    if constexpr (n >= 8) v = Op::of(v, swap_lanes<4>(v));
+    if constexpr (n >= 16) v = Op::of(v, swap_lanes<8>(v));
+    if constexpr (n >= 32) v = Op::of(v, swap_lanes<16>(v));
+    if constexpr (n >= 64) v = Op::of(v, swap_lanes<32>(v));
+    return v;
+}
+
+// --- Arithmetic.
+
+// c plus the four products of the signed bytes of a and b.
+DEVICE int dot4(int a, int b, int c) {
+#if NVIDIA
+    return __dp4a(a, b, c);
+#elif defined(__GFX11__) || defined(__GFX12__)
+    return __builtin_amdgcn_sudot4(true, a, true, b, c, false);
+#else
+    return __builtin_amdgcn_sdot4(a, b, c, false);
+#endif
+}
+
+// For each byte of `codes`, 0 to 7, the byte of that number of `high:low`.
+DEVICE u32 bytes_of_8(u32 low, u32 high, u32 codes) {
+#if NVIDIA
+    codes |= codes >> 4;
+    return __byte_perm(low, high, __byte_perm(codes, 0, 0x4420));
+#else
+    return __builtin_amdgcn_perm(high, low, codes);
+#endif
+}
+
+DEVICE float f16_to_f32(u16 h) {
+#if NVIDIA
+    float f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
+    return f;
+#else
+    return bits<_Float16>(h);
+#endif
+}
+
+DEVICE u16 f32_to_f16(float f) {
+#if NVIDIA
+    u16 h;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
+    return h;
+#else
+    return bits<u16>((_Float16)f);
+#endif
+}
+
+DEVICE float bf16_to_f32(u16 h) { return bits<float>((u32)h << 16); }
+
+// To nearest even; a NaN stays one.
+DEVICE u16 f32_to_bf16(float f) {
+    u32 u = bits<u32>(f);
+    if ((u & 0x7fffffff) > 0x7f800000) return u >> 16 | 64;
+    return (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+
+DEVICE float square_root(float x) { return __builtin_sqrtf(x); }
+DEVICE float exponential(float x) { return __builtin_expf(x); }
+DEVICE float absolute(float x) { return __builtin_fabsf(x); }
+DEVICE float larger(float a, float b) { return a > b ? a : b; }
+// To the nearest integer, ties to even.
+DEVICE float nearest(float x) { return __builtin_rintf(x); }
+
+// Sine and cosine of an angle in f64, to about one unit of f32: reduced in f64 to an eighth of a turn,
+// then Taylor's series.
+DEVICE void sine_cosine(double angle, float *sine, float *cosine) {
+    double quarter = __builtin_rint(angle * 0.63661977236758134308);
+    double rest = __builtin_fma(quarter, -1.57079632679489655800, angle);
+    rest = __builtin_fma(quarter, -6.12323399573676603587e-17, rest);
+    double r2 = rest * rest;
+    double s = -2.5052108385441718775e-8 * r2 + 2.7557319223985890653e-6;
+    s = s * r2 - 1.9841269841269841270e-4;
+    s = s * r2 + 8.3333333333333333333e-3;
+    s = s * r2 - 1.6666666666666666667e-1;
+    s = s * r2 * rest + rest;
+    double c = 2.0876756987868098979e-9 * r2 - 2.7557319223985890653e-7;
+    c = c * r2 + 2.4801587301587301587e-5;
+    c = c * r2 - 1.3888888888888888889e-3;
+    c = c * r2 + 4.1666666666666666667e-2;
+    c = c * r2 - 0.5;
+    c = c * r2 + 1.0;
+    int turn = (int)(long long)quarter & 3;
+    double a = turn & 1 ? c : s, b = turn & 1 ? s : c;
+    *sine = (float)(turn & 2 ? -a : a);
+    *cosine = (float)((turn + 1) & 2 ? -b : b);
+}
+
+// --- Loads of 16 and 8 bytes in one instruction.
+
+struct alignas(16) U4 { u32 x, y, z, w; };
+struct alignas(8) U2 { u32 x, y; };
+struct alignas(16) F4 { float x, y, z, w; };
+
+template <class T> DEVICE T load(const void *p) { return *(const T *)p; }

@@ -1,0 +1,30 @@
+// Making packed rows (args.h): 8 bits with a scale for each 32.
+#pragma once
+#include "args.h"
+
+// Packs a group of 32 values of a row of k, one to each of 32 lanes in a row.
+DEVICE void pack_group(float v, u8 *row, int k, int group) {
+    float most = reduce<Max, 32>(absolute(v));
+    float d = most / 127, inverse = most > 0 ? 127 / most : 0;
+    int q = (int)nearest(v * inverse);
+    int half = reduce<Sum, 16>(q), other = swap_lanes<16>(half);
+    row[group * 32 + lane() % 32] = (u8)q;
+    if (lane() % 32 == 0) {
+        Scale s;
+        s.d = d;
+        s.s0 = half;
+        s.s1 = other;
+        *(Scale *)(row + k + group * 8) = s;
+    }
+}
+
+// Sums over a block of WAVES waves. `room` is LDS of WAVES floats; all threads get the sum.
+template <int WAVES> DEVICE float block_sum(float v, float *room) {
+    v = reduce<Sum, WAVE>(v);
+    if (lane() == 0) room[wave()] = v;
+    barrier();
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < WAVES; i++) sum += room[i];
+    return sum;
+}

@@ -1,0 +1,222 @@
+//! Which nodes of a graph one launch does together.
+//!
+//! A launch costs about as much as reading a few megabytes, so for a few tokens a layer is five of them:
+//! the products of one input together; rotation, cache write and attention; the output matrix, residual
+//! and what of the norm can be done before the row is known; gate, up and their product; the same for the
+//! way down. Micro-batches of more tokens go node by node, through other kernels.
+
+use crate::graph::{DType, Graph, Op, TensorId};
+use crate::quant::GgmlType;
+
+/// The columns up to which products go through the kernels for few.
+pub(super) const MAX_COLUMNS: usize = 8;
+
+/// What a launch does.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    /// One node.
+    Node(TensorId),
+    /// Products of one packed input with matrices of one type.
+    Products(Vec<TensorId>),
+    /// A product and the norm that packs what it makes; the latter lazily (`kernels/matvec.hip`).
+    ThenNorm { product: TensorId, norm: TensorId },
+    /// Two products of one packed input, and their gated product, packed.
+    SwiGlu { gate: TensorId, up: TensorId, gated: TensorId },
+    /// All of one token's attention behind its products.
+    Attend(Attend),
+}
+
+/// Norms and rotations of a query and a key, cache writes, and attention.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Attend {
+    /// The heads as the products made them.
+    pub q: TensorId,
+    pub k: TensorId,
+    pub v: TensorId,
+    /// Norms of the heads of queries and keys.
+    pub q_norm: Option<TensorId>,
+    pub k_norm: Option<TensorId>,
+    /// The rotation of the queries; that of the keys is the same.
+    pub rope: TensorId,
+    pub attention: TensorId,
+    /// The packed result, where that is what is read.
+    pub pack: Option<TensorId>,
+    /// Every node that this does.
+    pub nodes: Vec<TensorId>,
+}
+
+impl Step {
+    /// The nodes that it does.
+    pub fn nodes(&self) -> Vec<TensorId> {
+        match self {
+            Step::Node(id) => vec![*id],
+            Step::Products(ids) => ids.clone(),
+            Step::ThenNorm { product, norm } => vec![*product, *norm],
+            Step::SwiGlu { gate, up, gated } => vec![*gate, *up, *gated],
+            Step::Attend(a) => a.nodes.clone(),
+        }
+    }
+}
+
+/// The steps of a graph, in no particular order, and the step of each node that runs.
+pub(super) fn steps(graph: &Graph) -> (Vec<Step>, Vec<usize>) {
+    let mut fuse =
+        Fuse { graph, readers: readers(graph), taken: vec![false; graph.nodes.len()], steps: vec![] };
+    let few = graph.n_tokens <= MAX_COLUMNS;
+    let runs = |i: &usize| !graph.nodes[*i].op.is_leaf() && graph.nodes[*i].op != Op::View;
+    let ids: Vec<TensorId> = (0..graph.nodes.len()).filter(runs).map(|i| TensorId(i as u32)).collect();
+    if few {
+        let finders = [Fuse::attend, Fuse::swiglu, Fuse::then_norm, Fuse::products];
+        for find in finders {
+            for &id in &ids {
+                if !fuse.taken[id.0 as usize]
+                    && let Some(step) = find(&fuse, id)
+                {
+                    fuse.take(step);
+                }
+            }
+        }
+    }
+    for id in ids {
+        if !fuse.taken[id.0 as usize] {
+            fuse.take(Step::Node(id));
+        }
+    }
+    let mut of = vec![0; graph.nodes.len()];
+    for (i, step) in fuse.steps.iter().enumerate() {
+        step.nodes().iter().for_each(|id| of[id.0 as usize] = i);
+    }
+    // Leaves and views run nowhere; numbers of their own keep them out of every step.
+    for (i, of) in of.iter_mut().enumerate().filter(|(i, _)| !runs(i)) {
+        *of = fuse.steps.len() + i;
+    }
+    (fuse.steps, of)
+}
+
+struct Fuse<'a> {
+    graph: &'a Graph,
+    /// The nodes that read each node, directly.
+    readers: Vec<Vec<TensorId>>,
+    taken: Vec<bool>,
+    steps: Vec<Step>,
+}
+
+fn readers(graph: &Graph) -> Vec<Vec<TensorId>> {
+    let mut readers = vec![Vec::new(); graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        node.src.iter().for_each(|s| readers[s.0 as usize].push(TensorId(i as u32)));
+    }
+    readers
+}
+
+impl Fuse<'_> {
+    fn take(&mut self, step: Step) {
+        step.nodes().iter().for_each(|id| self.taken[id.0 as usize] = true);
+        self.steps.push(step);
+    }
+
+    fn op(&self, id: TensorId) -> Op {
+        self.graph.node(id).op
+    }
+
+    fn src(&self, id: TensorId, i: usize) -> TensorId {
+        self.graph.node(id).src[i]
+    }
+
+    /// Whether `reader` alone reads `id`.
+    fn only(&self, id: TensorId, reader: TensorId) -> bool {
+        let roots = self.graph.roots.iter().filter(|&&r| r == id && !self.op(id).has_effect());
+        self.readers[id.0 as usize] == [reader] && roots.count() == 0
+    }
+
+    /// The type of the matrix of a product of packed rows that nothing else does.
+    fn product(&self, id: TensorId) -> Option<GgmlType> {
+        let node = self.graph.node(id);
+        let packed = matches!(node.op, Op::MatMul { .. })
+            && !self.taken[id.0 as usize]
+            && self.graph.node(node.src[1]).dtype == DType::Packed;
+        match self.graph.node(node.src.first().copied()?).dtype {
+            DType::Ggml(ty) if packed => Some(ty),
+            _ => None,
+        }
+    }
+
+    fn products(&self, id: TensorId) -> Option<Step> {
+        let ty = self.product(id)?;
+        let alone = |id: TensorId| !matches!(self.op(id), Op::MatMul { residual: true, .. });
+        let mut all = vec![id];
+        if alone(id) {
+            let x = self.src(id, 1);
+            let others =
+                self.readers[x.0 as usize].iter().filter(|&&r| r > id && self.product(r) == Some(ty));
+            all.extend(others.filter(|&&r| alone(r) && self.src(r, 1) == x).take(2));
+        }
+        Some(Step::Products(all))
+    }
+
+    fn then_norm(&self, norm: TensorId) -> Option<Step> {
+        let node = self.graph.node(norm);
+        if !matches!(node.op, Op::RmsNorm { .. }) || node.dtype != DType::Packed || node.src.len() != 2 {
+            return None;
+        }
+        let product = node.src[0];
+        self.product(product)?;
+        let is_group = self.graph.node(product).ne[0].is_multiple_of(32);
+        is_group.then_some(Step::ThenNorm { product, norm })
+    }
+
+    fn swiglu(&self, gated: TensorId) -> Option<Step> {
+        let node = self.graph.node(gated);
+        if node.op != Op::SwiGlu || node.dtype != DType::Packed {
+            return None;
+        }
+        let (gate, up) = (node.src[0], node.src[1]);
+        let plain = |id| self.only(id, gated) && !matches!(self.op(id), Op::MatMul { residual: true, .. });
+        let same = self.product(gate)? == self.product(up)? && self.src(gate, 1) == self.src(up, 1);
+        let is_group = self.graph.node(gate).ne[0].is_multiple_of(32);
+        (plain(gate) && plain(up) && same && is_group).then_some(Step::SwiGlu { gate, up, gated })
+    }
+
+    fn attend(&self, attention: TensorId) -> Option<Step> {
+        if self.graph.n_tokens != 1 || !matches!(self.op(attention), Op::Attention { .. }) {
+            return None;
+        }
+        let mut nodes = vec![attention];
+        let [rope, k_write, v_write] = [0, 1, 2].map(|i| self.src(attention, i));
+        let writes = self.op(k_write) == Op::KvWrite && self.op(v_write) == Op::KvWrite;
+        if !writes || !self.only(k_write, attention) || !self.only(v_write, attention) {
+            return None;
+        }
+        let k_rope = self.src(k_write, 1);
+        let ropes = matches!(self.op(rope), Op::Rope { .. }) && self.op(rope) == self.op(k_rope);
+        let table = ropes && self.src(rope, 1) == self.src(k_rope, 1);
+        if !table || !self.only(rope, attention) || !self.only(k_rope, k_write) {
+            return None;
+        }
+        nodes.extend([rope, k_rope, k_write, v_write]);
+        let mut normed = |id: TensorId, reader: TensorId| match self.op(id) {
+            Op::RmsNorm { .. } if self.only(id, reader) && self.graph.node(id).src.len() == 2 => {
+                nodes.push(id);
+                (self.src(id, 0), Some(id))
+            }
+            _ => (id, None),
+        };
+        let (q, q_norm) = normed(self.src(rope, 0), rope);
+        let (k, k_norm) = normed(self.src(k_rope, 0), k_rope);
+        let v = self.src(v_write, 1);
+        // Heads of keys and values one after another, as the kernel reads them.
+        let whole = |id: TensorId| {
+            let t = self.graph.node(id);
+            t.dtype == DType::F32 && t.nb[1] == t.ne[0] * 4
+        };
+        if !whole(k) || !whole(v) {
+            return None;
+        }
+        let pack = match self.readers[attention.0 as usize][..] {
+            [p] if self.op(p) == Op::Pack && self.only(attention, p) => Some(p),
+            _ => None,
+        };
+        nodes.extend(pack);
+        Some(Step::Attend(Attend { q, k, v, q_norm, k_norm, rope, attention, pack, nodes }))
+    }
+}

@@ -1,0 +1,398 @@
+//! The state of one context on a device: its KV cache, its arena, the inputs and outputs of a run, and the
+//! graphs that were captured.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::args::RunCounts;
+use super::lower::{Addresses, Layout, lower};
+use super::memory::{Memory, Pinned};
+use super::stream::{GraphExec, Stream};
+use super::weights::HipWeights;
+use crate::backend::{AbortCheck, Inputs, KvHead, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
+use crate::graph::passes::Packing;
+use crate::graph::{Graph, Input, KvHalf, Op};
+use crate::quant::GgmlType;
+use crate::{Error, Result};
+
+/// See the module's documentation.
+pub(super) struct HipSession {
+    weights: Arc<HipWeights>,
+    stream: Stream,
+    kv: KvSpec,
+    cache: Memory,
+    /// Where the halves of each layer's cache begin.
+    halves: Vec<[u64; 2]>,
+    arena: Option<Arena>,
+    programs: Vec<Program>,
+    /// What the last run made: the program, and how many rows.
+    last: Option<(ProgramId, usize)>,
+}
+
+/// Everything besides weights and cache, in one allocation on each side: what a run reads, counters, room for
+/// attention's partial results, and intermediate results.
+struct Arena {
+    device: Memory,
+    host: Pinned,
+    sizes: Sizes,
+}
+
+/// The bytes of an arena's parts, in their order. Only inputs and outputs are on the host too.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Sizes {
+    /// Tokens of the largest micro-batch.
+    n_tokens: usize,
+    /// Whether cells are ever shifted.
+    shifts: bool,
+    counters: usize,
+    partial: usize,
+    results: usize,
+    /// Rows of outputs, on the host.
+    outputs: usize,
+}
+
+const ALIGN: usize = 256;
+
+/// A graph and what was made of it.
+struct Program {
+    graph: Graph,
+    layout: Layout,
+    exec: Option<GraphExec>,
+    /// Offset in the arena's results and row length, in elements, of each output.
+    outputs: Vec<(usize, usize)>,
+    n_launches: usize,
+    uses_shift: bool,
+}
+
+impl HipSession {
+    pub fn new(weights: Arc<HipWeights>, spec: &SessionSpec) -> Result<HipSession> {
+        let kv = spec.kv.clone();
+        if kv.type_k != kv.type_v {
+            return Err(Error::Unsupported(format!(
+                "type_k is {} and type_v {}; on a GPU they have to be the same",
+                kv.type_k.name(),
+                kv.type_v.name()
+            )));
+        }
+        let mut end = 0;
+        let mut offsets = Vec::with_capacity(kv.layers.len());
+        for l in &kv.layers {
+            if l.head_dim_k.max(l.head_dim_v) > 256 || !(l.head_dim_k | l.head_dim_v).is_multiple_of(8) {
+                return Err(Error::Unsupported(format!(
+                    "heads of {} and {} elements; on a GPU they have to be multiples of 8, at most 256",
+                    l.head_dim_k, l.head_dim_v
+                )));
+            }
+            let mut place = |dim: usize| -> Result<usize> {
+                let at = end;
+                end += (kv.type_k.row_bytes(dim)? * l.n_head_kv * kv.n_cells).next_multiple_of(ALIGN);
+                Ok(at)
+            };
+            offsets.push([place(l.head_dim_k)?, place(l.head_dim_v)?]);
+        }
+        let cache = Memory::new(&weights.device, end, "the KV cache")?;
+        let stream = Stream::new(&weights.device)?;
+        // SAFETY: all of the cache, which nothing uses yet. Zeros, so that cells not yet written are numbers.
+        unsafe { stream.fill(cache.ptr(), 0, end) }?;
+        stream.synchronize()?;
+        let halves = offsets.iter().map(|o| o.map(|o| cache.ptr() + o as u64)).collect();
+        Ok(HipSession { weights, stream, kv, cache, halves, arena: None, programs: vec![], last: None })
+    }
+
+    /// Words of a row of the mask.
+    fn words(&self) -> usize {
+        self.kv.n_cells / 64
+    }
+
+    /// Where the inputs lie in the arena, on both sides.
+    fn input_offset(&self, sizes: &Sizes, input: Input) -> usize {
+        let n = sizes.n_tokens.next_multiple_of(64) * 4;
+        match input {
+            Input::Tokens => ALIGN,
+            Input::Positions => ALIGN + n,
+            Input::Cells => ALIGN + 2 * n,
+            Input::OutputIds => ALIGN + 3 * n,
+            Input::Mask => ALIGN + 4 * n,
+            Input::CellShift => ALIGN + 4 * n + (sizes.n_tokens * self.words() * 8).next_multiple_of(ALIGN),
+        }
+    }
+
+    /// Bytes of all inputs.
+    fn input_bytes(&self, sizes: &Sizes) -> usize {
+        let shift = if sizes.shifts { self.kv.n_cells * 4 } else { 0 };
+        (self.input_offset(sizes, Input::CellShift) + shift).next_multiple_of(ALIGN)
+    }
+
+    /// Makes room for a program of these sizes. If the arena moves, every program is captured again.
+    fn fit(&mut self, need: Sizes) -> Result<()> {
+        let old = self.arena.as_ref().map(|a| a.sizes).unwrap_or_default();
+        let sizes = Sizes {
+            n_tokens: old.n_tokens.max(need.n_tokens),
+            shifts: old.shifts || need.shifts,
+            counters: old.counters.max(need.counters.next_multiple_of(ALIGN)),
+            partial: old.partial.max(need.partial.next_multiple_of(ALIGN)),
+            results: old.results.max(need.results.next_multiple_of(ALIGN)),
+            outputs: old.outputs.max(need.outputs.next_multiple_of(ALIGN)),
+        };
+        if sizes == old {
+            return Ok(());
+        }
+        self.programs.iter_mut().for_each(|p| p.exec = None);
+        self.arena = None;
+        self.last = None;
+        let device = &self.weights.device;
+        let inputs = self.input_bytes(&sizes);
+        let bytes = inputs + sizes.counters + sizes.partial + sizes.results;
+        let arena = Arena {
+            device: Memory::new(device, bytes, "intermediate results")?,
+            host: Pinned::new(device, inputs + sizes.outputs, "inputs and outputs")?,
+            sizes,
+        };
+        // SAFETY: all of the new memory, which nothing uses yet.
+        unsafe { self.stream.fill(arena.device.ptr(), 0, bytes) }?;
+        self.stream.synchronize()?;
+        self.arena = Some(arena);
+        (0..self.programs.len()).try_for_each(|i| self.capture(i))
+    }
+
+    /// Records the launches of program `i`.
+    fn capture(&mut self, i: usize) -> Result<()> {
+        let arena = self.arena.as_ref().ok_or_else(|| Error::Internal("no arena".into()))?;
+        let program = &self.programs[i];
+        let start = arena.device.ptr();
+        let counters = start + self.input_bytes(&arena.sizes) as u64;
+        let partial = counters + arena.sizes.counters as u64;
+        let results = partial + arena.sizes.partial as u64;
+        let at = Addresses {
+            arena: results,
+            partial,
+            counters,
+            inputs: &|input| start + self.input_offset(&arena.sizes, input) as u64,
+            run: start,
+            kv: &self.halves,
+        };
+        let n_cu = self.weights.device.info().n_cu as usize;
+        let launches =
+            lower(&program.graph, &program.layout, &at, &self.weights, &self.weights.kernels, n_cu)?;
+        let mask_end =
+            self.input_offset(&arena.sizes, Input::Mask) + program.graph.n_tokens * self.words() * 8;
+        let exec = self.stream.capture(|stream| {
+            // SAFETY: the arena has room for all inputs on both sides; the graph goes before the arena does.
+            unsafe { stream.upload(start, &arena.host, 0..mask_end) }?;
+            if program.uses_shift {
+                let from = self.input_offset(&arena.sizes, Input::CellShift);
+                let range = from..from + self.kv.n_cells * 4;
+                // SAFETY: as above.
+                unsafe { stream.upload(start + from as u64, &arena.host, range) }?;
+            }
+            for l in &launches {
+                // SAFETY: `lower` gave each kernel its own arguments, with addresses in the weights, the cache and
+                // the arena, all of which outlive the graph; modules live as long as the weights.
+                unsafe { stream.launch(&l.function, l.grid, l.block, 0, &l.args) }?;
+            }
+            Ok(())
+        })?;
+        let program = &mut self.programs[i];
+        program.n_launches = launches.len();
+        program.exec = Some(exec);
+        Ok(())
+    }
+
+    /// Where outputs begin in the host's side of the arena.
+    fn outputs_at(&self, sizes: &Sizes) -> usize {
+        self.input_bytes(sizes)
+    }
+
+    fn half(&self, at: KvHead, cells: &Range<usize>, bytes: usize) -> Result<Head> {
+        let outside = || Error::Internal(format!("cells {cells:?} of {at:?} are not in the cache"));
+        let layer = self.kv.layers.get(at.layer).filter(|l| at.head < l.n_head_kv).ok_or_else(outside)?;
+        let (v, dim) = match at.half {
+            KvHalf::K => (0, layer.head_dim_k),
+            KvHalf::V => (1, layer.head_dim_v),
+        };
+        let row = self.kv.type_k.row_bytes(dim)?;
+        if cells.start > cells.end || cells.end > self.kv.n_cells || bytes != cells.len() * row {
+            return Err(outside());
+        }
+        let head = self.halves[at.layer][v] + (at.head * self.kv.n_cells * row) as u64;
+        Ok(Head { address: head, dim, row })
+    }
+}
+
+/// One head of one half of the cache.
+struct Head {
+    address: u64,
+    dim: usize,
+    /// Bytes of a cell's row as states have it.
+    row: usize,
+}
+
+impl Packing for HipSession {
+    fn wants_packed(&self, weight: GgmlType) -> bool {
+        weight.block_len() > 1
+    }
+    fn packed_row_bytes(&self, k: usize) -> usize {
+        (k + k / 4 + k / 8).next_multiple_of(16)
+    }
+}
+
+impl Session for HipSession {
+    fn packing(&self) -> &dyn Packing {
+        self
+    }
+
+    fn compile(&mut self, graph: &Graph) -> Result<ProgramId> {
+        let layout = Layout::new(graph, self.weights.device.info().n_cu as usize);
+        let mut outputs = Vec::new();
+        for &root in graph.roots.iter().filter(|r| !graph.node(**r).op.has_effect()) {
+            let offset = layout.plan.offsets[root.0 as usize];
+            let offset = offset
+                .ok_or_else(|| Error::Internal("an output of a graph lies outside the arena".into()))?;
+            outputs.push((offset, graph.node(root).ne[0]));
+        }
+        let uses_shift = graph.nodes.iter().any(|n| n.op == Op::Input(Input::CellShift));
+        let row: usize = outputs.iter().map(|(_, n)| n * 4).sum();
+        let need = Sizes {
+            n_tokens: graph.n_tokens,
+            shifts: uses_shift,
+            counters: layout.needs.counters * 4,
+            partial: layout.needs.partial_bytes,
+            results: layout.plan.arena_bytes,
+            outputs: row * graph.n_outputs,
+        };
+        self.fit(need)?;
+        self.programs.push(Program {
+            graph: graph.clone(),
+            layout,
+            exec: None,
+            outputs,
+            n_launches: 0,
+            uses_shift,
+        });
+        let i = self.programs.len() - 1;
+        self.capture(i).inspect_err(|_| drop(self.programs.pop()))?;
+        Ok(ProgramId(i))
+    }
+
+    fn run(&mut self, id: ProgramId, inputs: &Inputs, abort: Option<AbortCheck<'_>>) -> Result<()> {
+        if abort.is_some_and(|stop| stop()) {
+            return Err(Error::Aborted("stopped by the abort callback".into()));
+        }
+        self.last = None;
+        let Some(mut arena) = self.arena.take() else { return Err(Error::Internal("no arena".into())) };
+        let done = self.run_in(&mut arena, id, inputs);
+        self.arena = Some(arena);
+        done?;
+        self.last = Some((id, inputs.n_outputs));
+        Ok(())
+    }
+
+    fn output(&self, i: usize) -> &[f32] {
+        let (Some((id, rows)), Some(arena)) = (self.last, &self.arena) else { return &[] };
+        let outputs = &self.programs[id.0].outputs;
+        let Some(&(_, n)) = outputs.get(i) else { return &[] };
+        let before: usize = outputs[..i].iter().map(|(_, n)| n * rows * 4).sum();
+        let start = self.outputs_at(&arena.sizes) + before;
+        bytemuck::cast_slice(&arena.host.as_slice()[start..start + n * rows * 4])
+    }
+
+    fn set_threads(&mut self, _: usize, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn kv_read(&self, head: KvHead, cells: Range<usize>, out: &mut [u8]) -> Result<()> {
+        let h = self.half(head, &cells, out.len())?;
+        if self.kv.type_k != GgmlType::Q8_0 {
+            let from = h.address + (cells.start * h.row) as u64;
+            // SAFETY: as many bytes are there; waited for before `out` goes.
+            unsafe { self.stream.download_to(out.as_mut_ptr(), from, out.len()) }?;
+            return self.stream.synchronize();
+        }
+        let (mut quants, mut scales) = (vec![0; cells.len() * h.dim], vec![0; cells.len() * h.dim / 16]);
+        let [q, s] = self.q8_parts(&h, cells.start);
+        // SAFETY: as above.
+        unsafe {
+            self.stream.download_to(quants.as_mut_ptr(), q, quants.len())?;
+            self.stream.download_to(scales.as_mut_ptr(), s, scales.len())?;
+        }
+        self.stream.synchronize()?;
+        for ((block, q), s) in
+            out.chunks_exact_mut(34).zip(quants.chunks_exact(32)).zip(scales.chunks_exact(2))
+        {
+            block[..2].copy_from_slice(s);
+            block[2..].copy_from_slice(q);
+        }
+        Ok(())
+    }
+
+    fn kv_write(&mut self, head: KvHead, cells: Range<usize>, rows: &[u8]) -> Result<()> {
+        let h = self.half(head, &cells, rows.len())?;
+        if self.kv.type_k != GgmlType::Q8_0 {
+            let to = h.address + (cells.start * h.row) as u64;
+            // SAFETY: as many bytes are there; waited for before `rows` goes.
+            unsafe { self.stream.upload_from(to, rows.as_ptr(), rows.len()) }?;
+            return self.stream.synchronize();
+        }
+        let blocks = rows.chunks_exact(34);
+        let scales: Vec<u8> = blocks.clone().flat_map(|b| &b[..2]).copied().collect();
+        let quants: Vec<u8> = blocks.flat_map(|b| &b[2..]).copied().collect();
+        let [q, s] = self.q8_parts(&h, cells.start);
+        // SAFETY: as above.
+        unsafe {
+            self.stream.upload_from(q, quants.as_ptr(), quants.len())?;
+            self.stream.upload_from(s, scales.as_ptr(), scales.len())?;
+        }
+        self.stream.synchronize()
+    }
+
+    fn memory(&self) -> SessionMemory {
+        SessionMemory { kv: self.cache.len(), compute: self.arena.as_ref().map_or(0, |a| a.device.len()) }
+    }
+}
+
+impl HipSession {
+    fn run_in(&mut self, arena: &mut Arena, id: ProgramId, inputs: &Inputs) -> Result<()> {
+        let program = &self.programs[id.0];
+        let (n, words) = (inputs.n_tokens, self.words());
+        let counts = RunCounts {
+            n_tokens: n as i32,
+            n_outputs: inputs.n_outputs as i32,
+            n_kv: inputs.n_kv as i32,
+            pad: 0,
+        };
+        let mut put =
+            |at: usize, bytes: &[u8]| arena.host.as_mut_slice()[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, bytemuck::bytes_of(&counts));
+        let offset = |input| self.input_offset(&arena.sizes, input);
+        put(offset(Input::Tokens), bytemuck::cast_slice(&inputs.tokens[..n]));
+        put(offset(Input::Positions), bytemuck::cast_slice(&inputs.positions[..n]));
+        put(offset(Input::Cells), bytemuck::cast_slice(&inputs.cells[..n]));
+        put(offset(Input::OutputIds), bytemuck::cast_slice(&inputs.output_ids[..inputs.n_outputs]));
+        put(offset(Input::Mask), bytemuck::cast_slice(&inputs.mask[..n * words]));
+        if program.uses_shift {
+            put(offset(Input::CellShift), bytemuck::cast_slice(&inputs.cell_shift));
+        }
+        let exec =
+            program.exec.as_ref().ok_or_else(|| Error::Internal("a program was not captured".into()))?;
+        // SAFETY: what was captured lives, and the host's side is not touched before the end of the run.
+        unsafe { self.stream.replay(exec) }?;
+        let results = arena.device.ptr()
+            + (self.input_bytes(&arena.sizes) + arena.sizes.counters + arena.sizes.partial) as u64;
+        let mut to = self.outputs_at(&arena.sizes);
+        for &(from, row) in &program.outputs {
+            let bytes = row * inputs.n_outputs * 4;
+            if bytes > 0 {
+                // SAFETY: the arena has this output, and room for it on the host.
+                unsafe { self.stream.download(&mut arena.host, to, results + from as u64, bytes) }?;
+            }
+            to += bytes;
+        }
+        self.stream.synchronize()
+    }
+
+    /// Where the quants and the scales of a head in q8_0 begin for a cell (`kernels/kv.h`).
+    fn q8_parts(&self, h: &Head, cell: usize) -> [u64; 2] {
+        let scales = h.address + (self.kv.n_cells * h.dim) as u64;
+        [h.address + (cell * h.dim) as u64, scales + (cell * h.dim / 16) as u64]
+    }
+}
