@@ -3,9 +3,11 @@
 CARGO ?= cargo
 ROCMFORGE = target/release/rocmforge
 PEER ?= target/peer
+ZIG ?= target/zig
+KERNELS ?= target/kernels
 
 .DEFAULT_GOAL := help
-.PHONY: help story build test test-aarch64 check parity asan fuzz miri bench bench-peer bench-tokenizer bench-kernels header peer install clean
+.PHONY: help story build test test-aarch64 check parity asan fuzz miri bench bench-peer bench-tokenizer bench-kernels kernels header peer zig install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,8 +23,8 @@ check: ## formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-test: check peer ## every test, the parity suite against the reference among them
-	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(CARGO) test --locked --workspace
+test: check peer zig ## every test, the parity suite against the reference among them
+	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(WITH_ZIG) $(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace --features rocmforge/fault-injection --test fault
 
 test-aarch64: ## the processor's own code on 64-bit Arm, emulated
@@ -47,6 +49,21 @@ miri: ## the unit tests of unsafe helpers under Miri, where that is installed
 
 peer: ## fetch the reference libllama (once)
 	tools/peer/fetch.sh $(PEER)
+
+# The second compiler of the kernels' tests: a newer clang than distributions have.
+ZIG_VERSION = 0.17.1
+WITH_ZIG = ROCMFORGE_ZIG=$(abspath $(ZIG))/ziglang/zig
+
+zig: $(ZIG)/ziglang/zig ## fetch a zig, for the clang in it (once)
+
+$(ZIG)/ziglang/zig:
+	python3 -m pip install --quiet --no-deps --no-compile --only-binary :all: --target $(ZIG) ziglang==$(ZIG_VERSION)
+
+kernels: ## the GPU kernels' code objects for every target, for packagers ($(KERNELS))
+	$(CARGO) run --release --locked -p rocmforge-kernels -- $(KERNELS)
+
+kernels-all: zig ## as the tests, but for every target by both compilers
+	ROCMFORGE_ALL_KERNELS=1 $(WITH_ZIG) $(CARGO) test --locked -p rocmforge --test kernels -- --nocapture
 
 parity: peer ## only the parity suites
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 \

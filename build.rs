@@ -1,8 +1,8 @@
 //! What the linker is told about `librocmforge.so`, and the GPU kernels that go into it.
 //!
-//! The kernels' sources always do. Their machine code does too, in a release build on a machine with a
-//! clang that has the AMDGPU target (`rocmforge_kernels::Compiler::find`); `ROCMFORGE_EMBED_KERNELS` asks
-//! otherwise: `0` for none, `1` for all targets in any build, `gfx1100,gfx1101` for these. What is asked
+//! The kernels' sources always do. Their machine code does if a clang with the AMDGPU target is found
+//! (`rocmforge_kernels::Compiler::find`): in a release build for the GPUs of this machine, else as
+//! `ROCMFORGE_EMBED_KERNELS` asks: `0` for none, `1` for every target, `gfx1100,gfx1101` for these. What is asked
 //! for and cannot be made fails the build.
 
 use std::fmt::Write as _;
@@ -55,14 +55,11 @@ fn kernels() -> Result<(), String> {
     text += "];\n";
 
     let asked = variable("ROCMFORGE_EMBED_KERNELS");
+    let present = if variable("PROFILE") == "release" { gpus() } else { Vec::new() };
     let targets: Vec<&str> = match asked.as_str() {
-        "0" => vec![],
-        "" if variable("PROFILE") != "release"
-            || variable("CARGO_CFG_UNIX").is_empty() && cfg!(not(unix)) =>
-        {
-            vec![]
-        }
-        "" | "1" => TARGETS.to_vec(),
+        "" => TARGETS.iter().filter(|t| present.iter().any(|p| p == *t)).copied().collect(),
+        "0" => Vec::new(),
+        "1" => TARGETS.to_vec(),
         names => names.split(',').collect(),
     };
     let compiler = match Compiler::find() {
@@ -109,4 +106,15 @@ fn kernels() -> Result<(), String> {
     }
     text += "];\n";
     fs::write(out.join("kernels.rs"), text).map_err(io)
+}
+
+/// The GPUs of this machine by their targets, as the kernel's driver numbers them: 110000 is gfx1100, 90010 is
+/// gfx90a.
+fn gpus() -> Vec<String> {
+    let nodes = fs::read_dir("/sys/class/kfd/kfd/topology/nodes").into_iter().flatten().flatten();
+    let number = |text: String| -> Option<u32> {
+        text.lines().find_map(|l| l.strip_prefix("gfx_target_version "))?.trim().parse().ok()
+    };
+    let versions = nodes.filter_map(|n| number(fs::read_to_string(n.path().join("properties")).ok()?));
+    versions.map(|v| format!("gfx{}{:x}{:x}", v / 10000, v / 100 % 100, v % 100)).collect()
 }

@@ -4,7 +4,7 @@
 #   tools/setup.sh [story|test]      (default: story)
 #
 #   story   build the library and the program, and print a story
-#   test    also run every test: the C and C++ example, the reference peer
+#   test    also run every test: the C and C++ example, the reference peer, the GPU kernels' machine code
 #
 # Says nothing and changes nothing when all is there.
 set -eu
@@ -32,6 +32,16 @@ if [ "$want" = test ]; then
     have npm npm
     have python3 python3
     python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
+fi
+
+# The compiler of the GPU kernels: not every release has it, and the tests say `ignored` without it.
+if [ "$want" = test ] && ! command -v clang++-19 >/dev/null && command -v apt-cache >/dev/null; then
+    apt-cache show clang-19 >/dev/null 2>&1 || { [ "$(id -u)" = 0 ] && apt-get update -qq; } || true
+    if apt-cache show clang-19 >/dev/null 2>&1; then
+        missing="$missing clang-19 lld-19 llvm-19"
+    else
+        echo "setup.sh: no package clang-19 here: the tests of the GPU kernels will be ignored"
+    fi
 fi
 
 if [ -n "$missing" ]; then

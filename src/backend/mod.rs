@@ -123,6 +123,15 @@ impl Device {
     }
 }
 
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+            Device::Gpu(index) => write!(f, "gpu{index}"),
+        }
+    }
+}
+
 impl std::str::FromStr for Device {
     type Err = String;
 

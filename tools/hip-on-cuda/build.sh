@@ -50,8 +50,12 @@ library() { # NAME SOURCE NEEDED..
 library libamdhip64.so hip_on_cuda.c libcuda.so.1
 library libhiprtc.so hiprtc_on_nvrtc.c "libnvrtc.so.$major"
 
-if [ -n "${KERNELS:-}" ]; then
-    "$KERNELS" "$out" --compiler nvcc --target "$arch" --sources "$here/../../kernels"
-else
-    cd "$here/../.." && cargo run -q --locked -p rocmforge-kernels -- "$out" --compiler nvcc --target "$arch"
-fi
+# The library's kernels, and the one that measures what a GPU reads.
+for sources in kernels tools/testkit/kernels; do
+    if [ -n "${KERNELS:-}" ]; then
+        "$KERNELS" "$out" --compiler nvcc --target "$arch" --sources "$here/../../$sources"
+    else
+        (cd "$here/../.." && cargo run -q --locked -p rocmforge-kernels -- "$out" --compiler nvcc --target "$arch" \
+            --sources "$sources")
+    fi
+done

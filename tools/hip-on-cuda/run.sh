@@ -12,7 +12,7 @@ set -eu
 }
 out=$(cd "$1" && pwd)
 shift
-export ROCMFORGE_HIP_LIBRARY="$out/libamdhip64.so"
-export LD_LIBRARY_PATH="$out:${CUDA_HOME:-/usr/local/cuda}/lib64:/usr/local/nvidia/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export ROCMFORGE_HIP_LIBRARY="$out/libamdhip64.so" ROCMFORGE_HIPRTC_LIBRARY="$out/libhiprtc.so"
+export LD_LIBRARY_PATH="${CUDA_HOME:-/usr/local/cuda}/lib64:/usr/local/nvidia/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 [ -n "${WITHOUT_KERNELS:-}" ] || export ROCMFORGE_KERNELS="$out"
 exec "$@"

@@ -2,7 +2,8 @@
 # Fetch the reference peer: llama.cpp's libllama 0.5.0 as prebuilt CPU libraries, and the
 # vocabulary files of its own tokenizer tests, and a few of its sources to read.
 #
-#   tools/peer/fetch.sh [DIR]        (default: target/peer)
+#   tools/peer/fetch.sh [DIR]             (default: target/peer)
+#   tools/peer/fetch.sh --sources DIR     all its sources, to build it: DIR/llama.cpp
 #
 # Afterwards DIR holds
 #   lib/      libllama, libggml and one libggml-cpu-<variant>.so a processor family
@@ -29,6 +30,23 @@ need() {
 verify() { # FILE SHA256
     echo "$2  $1" | sha256sum -c --status - || die "$1 is not the file expected (SHA-256 differs)"
 }
+
+fetch_sources() { # leaves their archive here
+    need python3
+    python3 -m pip --version >/dev/null 2>&1 || die "pip is missing; install it with: tools/setup.sh test"
+    python3 -m pip download --quiet --no-deps --no-binary llama-cpp-python "$sources" >pip.log 2>&1 ||
+        die "pip download $sources: $(cat pip.log)"
+    verify llama_cpp_python-*.tar.gz "$sources_sha256"
+}
+
+if [ "${1:-}" = --sources ]; then
+    cd "${2:?a folder}"
+    fetch_sources
+    tar xzf llama_cpp_python-*.tar.gz --strip-components=2 --wildcards --no-wildcards-match-slash \
+        '*/vendor/llama.cpp'
+    rm -f llama_cpp_python-*.tar.gz pip.log
+    exit 0
+fi
 
 [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || die "the peer is prebuilt for Linux on x86_64 only"
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -60,11 +78,7 @@ if [ ! -d "$dir/lib" ]; then
 fi
 
 if [ ! -e "$dir/llama.cpp/src/llama-vocab.cpp" ]; then
-    need python3
-    python3 -m pip --version >/dev/null 2>&1 || die "pip is missing; install it with: tools/setup.sh test"
-    python3 -m pip download --quiet --no-deps --no-binary llama-cpp-python "$sources" >pip.log 2>&1 ||
-        die "pip download $sources: $(cat pip.log)"
-    verify llama_cpp_python-*.tar.gz "$sources_sha256"
+    fetch_sources
     tar xzf llama_cpp_python-*.tar.gz --strip-components=2 --wildcards '*/vendor/llama.cpp/models/ggml-vocab-*' \
         '*/vendor/llama.cpp/src/llama-vocab.cpp' '*/vendor/llama.cpp/src/unicode.cpp' \
         '*/vendor/llama.cpp/ggml/src/ggml.c' '*/vendor/llama.cpp/convert_hf_to_gguf.py'

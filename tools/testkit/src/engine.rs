@@ -19,6 +19,8 @@ pub struct Params {
     pub n_seq_max: usize,
     /// Threads, for prompts and for generation.
     pub n_threads: usize,
+    /// Whether the peer's sequences share all cells, as ours do, in place of an equal part for each.
+    pub kv_unified: bool,
     /// Type of keys and values.
     pub kv: GgmlType,
     /// Whether embeddings are wanted, and how they are pooled.
@@ -35,6 +37,7 @@ impl Params {
             n_ubatch,
             n_seq_max: 1,
             n_threads,
+            kv_unified: true,
             kv: GgmlType::F16,
             embeddings: None,
         }
@@ -60,6 +63,10 @@ pub trait Engine {
     fn n_vocab(&self) -> usize;
     /// Decode one batch and wait for it; the logits asked for, `[n_outputs][n_vocab]`, in the order of the batch.
     fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String>;
+    /// Decode one batch and wait for it; the logits stay with the engine.
+    fn run(&mut self, batch: &[Item]) -> Result<(), String> {
+        self.decode(batch).map(drop)
+    }
     /// Remove the positions `from .. to` of sequence 0 and move those behind them in their place.
     fn shift(&mut self, from: usize, to: usize) -> Result<(), String>;
     /// Decode one batch; its embeddings, `[n_outputs][n_embd]`, or if they are pooled

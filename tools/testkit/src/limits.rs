@@ -4,6 +4,11 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
+use rocmforge::backend::hip::device::Device;
+use rocmforge::backend::hip::memory::Memory;
+use rocmforge::backend::hip::module::Kernels;
+use rocmforge::backend::hip::stream::{Event, Stream};
+
 /// How long each thread measures, in seconds.
 const TIME: f64 = 0.3;
 
@@ -31,6 +36,39 @@ fn sum(words: &[u64]) -> u64 {
         }
     }
     sums.iter().fold(0, |a, w| a.wrapping_add(*w))
+}
+
+/// Bytes that GPU `index` reads a second, from memory far larger than its caches, by the kernel of
+/// `tools/testkit/kernels`, which lies in the folder of `ROCMFORGE_KERNELS`.
+pub fn gpu_read_bandwidth(index: usize) -> Result<f64, String> {
+    const BYTES: usize = 4 << 30;
+    const ROUNDS: usize = 8;
+    let measure = || {
+        let device = Device::open(index)?;
+        let bytes = BYTES.min(device.free_bytes()? as usize / 2) / 16 * 16;
+        let memory = Memory::new(&device, bytes + 16, "measuring")?;
+        let read = Kernels::new(device.clone()).function("read", "read")?;
+        let stream = Stream::new(&device)?;
+        let (begin, end) = (Event::timed(&device)?, Event::timed(&device)?);
+        let mut best = f32::INFINITY;
+        // As many blocks as fill a GPU depends on it: the best of a few.
+        for blocks in [2, 4, 8, 16].map(|n| n * device.info().n_cu) {
+            let args = [memory.ptr(), bytes as u64 / 16, memory.ptr() + bytes as u64, u64::from(blocks)];
+            // SAFETY: the kernel reads and writes within the memory, which lives until the stream is done.
+            unsafe {
+                stream.fill(memory.ptr(), 0, bytes)?;
+                for _ in 0..ROUNDS {
+                    begin.record(&stream)?;
+                    stream.launch(&read, [blocks, 1, 1], 512, 0, bytemuck::bytes_of(&args))?;
+                    end.record(&stream)?;
+                    end.synchronize()?;
+                    best = best.min(end.elapsed(&begin)?);
+                }
+            }
+        }
+        Ok(bytes as f64 / (f64::from(best) * 1e-3))
+    };
+    measure().map_err(|e: rocmforge::Error| e.to_string())
 }
 
 /// Operations a second (a multiplication and an addition are two) of 8-bit dot products on

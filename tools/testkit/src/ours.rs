@@ -61,12 +61,16 @@ impl Engine for Ours {
         self.context.n_vocab()
     }
 
-    fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
+    fn run(&mut self, batch: &[Item]) -> Result<(), String> {
         self.batch.clear();
         for i in batch {
             self.batch.add(i.token, i.pos, &[i.seq], i.logits).map_err(|e| e.to_string())?;
         }
-        self.context.decode(&self.batch).map_err(|e| e.to_string())?;
+        self.context.decode(&self.batch).map_err(|e| e.to_string())
+    }
+
+    fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
+        self.run(batch)?;
         Ok(self.context.all_logits().to_vec())
     }
 

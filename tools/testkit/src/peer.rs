@@ -126,6 +126,9 @@ struct Opened {
 #[derive(Clone, Copy)]
 pub struct Peer(&'static Opened);
 
+/// More layers than models have.
+const ALL_LAYERS: i32 = 999;
+
 /// `enum ggml_log_level`: warnings and errors.
 const LOG_WARN: c_int = 3;
 const LOG_ERROR: c_int = 4;
@@ -195,10 +198,11 @@ impl Peer {
         Ok(PeerVocab { model, vocab })
     }
 
-    /// Loads a model.
+    /// Loads a model, all of it on the GPU if it was built for one.
     pub fn load_model(&self, path: &Path) -> Result<PeerModel, String> {
         // SAFETY: llama_model_default_params has no precondition.
-        let params = unsafe { (self.0.api.model_default_params)() };
+        let mut params = unsafe { (self.0.api.model_default_params)() };
+        params.n_gpu_layers = ALL_LAYERS;
         PeerModel::load(*self, path, params)
     }
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use rocmforge::ModelParams;
+use rocmforge::backend::Device;
 use rocmforge::gguf::{File, TensorInfo};
 use rocmforge_testkit::engine::{Engine, Item, Params};
 use rocmforge_testkit::limits;
@@ -52,6 +53,12 @@ struct Args {
     /// Also measure ours with this many threads, on the first model; 0 leaves it out.
     #[arg(long, default_value_t = 8)]
     oversubscribed: usize,
+    /// Where ours computes: cpu or gpu0. The peer computes on the GPU if it was built for one.
+    #[arg(long, default_value = "cpu")]
+    device: Device,
+    /// Also generate for this many sequences at once; 0 leaves it out.
+    #[arg(long, default_value_t = 0)]
+    sequences: usize,
     /// Ours copies the weights into memory in place of mapping the file.
     #[arg(long)]
     no_mmap: bool,
@@ -69,19 +76,21 @@ struct Sample {
     pp: f64,
     /// Seconds for the generation.
     tg: f64,
+    /// Seconds for the generation of many sequences.
+    many: f64,
     /// Bytes resident after the load and a first run, pages of the mapped file included.
     resident: f64,
 }
 
 impl Sample {
-    fn numbers(self) -> [f64; 4] {
-        [self.load, self.pp, self.tg, self.resident]
+    fn numbers(self) -> [f64; 5] {
+        [self.load, self.pp, self.tg, self.many, self.resident]
     }
 
     fn parse(text: &str) -> Option<Sample> {
         let numbers: Vec<f64> = text.split_whitespace().map_while(|n| n.parse().ok()).collect();
-        let &[load, pp, tg, resident] = &numbers[..] else { return None };
-        Some(Sample { load, pp, tg, resident })
+        let &[load, pp, tg, many, resident] = &numbers[..] else { return None };
+        Some(Sample { load, pp, tg, many, resident })
     }
 }
 
@@ -89,23 +98,44 @@ fn measure(engine: &mut dyn Engine, load: f64, args: &Args) -> Result<Sample, St
     let tokens = random_prompt(args.pp + args.tg, engine.n_vocab(), 1);
     let item = |i: usize| Item { token: tokens[i], pos: i as i32, seq: 0, logits: i + 1 >= args.pp };
     let prompt: Vec<Item> = (0..args.pp).map(item).collect();
-    let mut sample = Sample { load, pp: 0.0, tg: 0.0, resident: 0.0 };
+    let mut sample = Sample { load, pp: 0.0, tg: 0.0, many: 0.0, resident: 0.0 };
     // The first round warms up; it generates a little only.
     for n_generate in [4, args.tg] {
         engine.clear();
         let start = Instant::now();
         if !prompt.is_empty() {
-            engine.decode(&prompt)?;
+            engine.run(&prompt)?;
         }
         sample.pp = start.elapsed().as_secs_f64();
         let start = Instant::now();
         for i in 0..n_generate.min(args.tg) {
-            engine.decode(&[item(args.pp + i)])?;
+            engine.run(&[item(args.pp + i)])?;
         }
         sample.tg = start.elapsed().as_secs_f64();
     }
     sample.resident = resident()?;
     Ok(sample)
+}
+
+/// Seconds for `args.tg` steps of all sequences.
+fn measure_many(engine: &mut dyn Engine, args: &Args) -> Result<f64, String> {
+    let tokens = random_prompt(args.tg + args.sequences, engine.n_vocab(), 2);
+    let item = |seq: usize, pos: usize| Item {
+        token: tokens[pos + seq],
+        pos: pos as i32,
+        seq: seq as i32,
+        logits: true,
+    };
+    let mut seconds = 0.0;
+    for n_generate in [4, args.tg] {
+        engine.clear();
+        let start = Instant::now();
+        for pos in 0..n_generate.min(args.tg) {
+            engine.run(&(0..args.sequences).map(|seq| item(seq, pos)).collect::<Vec<_>>())?;
+        }
+        seconds = start.elapsed().as_secs_f64();
+    }
+    Ok(seconds)
 }
 
 /// Bytes of this process in memory.
@@ -120,19 +150,30 @@ fn child(side: Side, args: &Args) -> Result<(), String> {
     let path = args.files.first().ok_or("--measure needs --files")?;
     let n_threads = args.threads;
     let params = Params { n_ubatch: 512, n_threads, ..Params::sequence(args.pp + args.tg + 64) };
+    let n_ctx = args.sequences * (args.tg + 16);
+    let many = Params { n_seq_max: args.sequences, kv_unified: false, ..Params { n_ctx, ..params } };
     let start = Instant::now();
     let elapsed = || start.elapsed().as_secs_f64();
-    let sample = match side {
+    let mut sample;
+    match side {
         Side::Ours => {
-            let model =
-                Ours::load_with(path, ModelParams { no_mmap: args.no_mmap, ..ModelParams::default() })?;
+            let model = Ours::load_with(
+                path,
+                ModelParams { device: args.device, no_mmap: args.no_mmap, ..ModelParams::default() },
+            )?;
             let load = elapsed();
-            measure(&mut Ours::context(&model, &params)?, load, args)?
+            sample = measure(&mut Ours::context(&model, &params)?, load, args)?;
+            if args.sequences > 0 {
+                sample.many = measure_many(&mut Ours::context(&model, &many)?, args)?;
+            }
         }
         Side::Peer => {
             let model = Peer::open()?.load_model(path)?;
             let load = elapsed();
-            measure(&mut model.context(&params, None)?, load, args)?
+            sample = measure(&mut model.context(&params, None)?, load, args)?;
+            if args.sequences > 0 {
+                sample.many = measure_many(&mut model.context(&many, None)?, args)?;
+            }
         }
     };
     println!("{}", sample.numbers().map(|n| n.to_string()).join(" "));
@@ -147,6 +188,7 @@ fn spawn(side: Side, path: &Path, threads: usize, args: &Args) -> Result<Sample,
         .args(["--measure", side, "--threads", &threads.to_string()])
         .args(["--pp", &args.pp.to_string(), "--tg", &args.tg.to_string(), "--files"])
         .arg(path)
+        .args(["--sequences", &args.sequences.to_string(), "--device", &args.device.to_string()])
         .args(args.no_mmap.then_some("--no-mmap"))
         .output()
         .map_err(|e| e.to_string())?;
@@ -221,11 +263,14 @@ fn files(args: &Args) -> Result<Vec<PathBuf>, String> {
 fn run(args: &Args) -> Result<(), String> {
     Peer::open()?;
     let files = files(args)?;
-    let bandwidth = limits::read_bandwidth(args.threads);
-    let peak = limits::int8_peak(args.threads);
+    let (bandwidth, peak) = match args.device {
+        Device::Cpu => (limits::read_bandwidth(args.threads), limits::int8_peak(args.threads)),
+        Device::Gpu(index) => (limits::gpu_read_bandwidth(index)?, None),
+    };
     let dots = peak.map_or("not measured".into(), |p| format!("{:.0} GOPS", p / 1e9));
     println!(
-        "{} threads; reads {:.1} GB/s; 8-bit dot products {dots}; {} pairs, medians",
+        "{}, {} threads; reads {:.1} GB/s; 8-bit dot products {dots}; {} pairs, medians",
+        args.device,
         args.threads,
         bandwidth / 1e9,
         args.pairs
@@ -269,6 +314,20 @@ fn run(args: &Args) -> Result<(), String> {
                 speed(ours(|s| s.tg)),
                 speed(peer(|s| s.tg)),
                 ratio(|s| s.tg),
+                used / 1e9,
+                share(used, bandwidth)
+            );
+        }
+        if args.sequences > 0 {
+            let n = args.sequences;
+            let speed = |seconds| (n * args.tg) as f64 / seconds;
+            let used = bytes_per_token(path)? * speed(ours(|s| s.many)) / n as f64;
+            println!(
+                "| {name} | {n} x tg{} | {:.1} t/s | {:.1} t/s | {:.2} | {:.1} GB/s | {} |",
+                args.tg,
+                speed(ours(|s| s.many)),
+                speed(peer(|s| s.many)),
+                ratio(|s| s.many),
                 used / 1e9,
                 share(used, bandwidth)
             );

@@ -123,7 +123,7 @@ impl PeerModel {
             type_v: params.kv as c_int,
             embeddings: params.embeddings.is_some(),
             pooling_type: params.embeddings.map_or(0, |p| p as c_int),
-            kv_unified: true,
+            kv_unified: params.kv_unified,
             ..defaults
         };
         // SAFETY: a live model; the parameters are the library's own but for plain numbers.
@@ -163,7 +163,7 @@ impl PeerContext<'_> {
     }
 
     /// Decodes and waits.
-    fn run(&mut self, batch: &[Item]) -> Result<(), String> {
+    fn run_batch(&mut self, batch: &[Item]) -> Result<(), String> {
         if batch.is_empty() || batch.len() > self.n_batch {
             return Err(format!(
                 "the peer takes batches of 1 to {} tokens, not {}",
@@ -230,6 +230,10 @@ impl Engine for PeerContext<'_> {
             (api.memory_seq_add)(memory, 0, to, -1, from - to);
         }
         Ok(())
+    }
+
+    fn run(&mut self, batch: &[Item]) -> Result<(), String> {
+        self.run_batch(batch)
     }
 
     fn decode(&mut self, batch: &[Item]) -> Result<Vec<f32>, String> {
