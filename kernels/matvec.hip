@@ -18,10 +18,18 @@
 #include "pack.h"
 #include "types.h"
 
+#ifndef TUNE_T
+#define TUNE_T 256
+#define TUNE_KS 1
+#define TUNE_A 2
+#define TUNE_B 1
+#endif
 constexpr int TILE = 32;
-constexpr int THREADS = 256;
+constexpr int THREADS = TUNE_T;
 constexpr int WAVES = THREADS / WAVE;
-constexpr int ROWS = TILE / WAVES;
+// Waves that share a row, each taking its part of k; and the rows of a wave.
+constexpr int PARTS = TUNE_KS;
+constexpr int ROWS = TILE * PARTS / WAVES;
 
 struct MatVec {
     Weight w[3];
@@ -43,50 +51,66 @@ struct MatVec {
     Grids grids;
 };
 
-// The products of N rows and C columns, summed over the wave's lanes, times the factors of lazily normed columns.
-template <class T, int N, int C, int AHEAD>
-DEVICE void products(const MatVec &a, const Row (&rows)[N], int column, float (&acc)[N][C]) {
-    const int k = a.w[0].k, groups = k / 32;
+// The sums of a tile, and of the squares of lazily normed columns, by the part of k they are over.
+template <int C> struct Sums {
+    float products[PARTS][C][TILE];
+    float squares[PARTS][C];
+
+    // Row r of column c, all told.
+    DEVICE float at(const MatVec &a, const Sums &s, int c, int r) {
+        float sum = 0, squares = 0;
+#pragma unroll
+        for (int p = 0; p < PARTS; p++) {
+            sum += s.products[p][c][r];
+            squares += s.squares[p][c];
+        }
+        return a.lazy ? sum / square_root(squares / a.w[0].k + a.eps) : sum;
+    }
+};
+
+// Products of the rows `first`.. of a matrix, up to TILE and to `end`, into LDS. A barrier has to follow.
+template <class T, int C> DEVICE void products(const MatVec &a, const Weight &w, long first, long end, int column, Sums<C> &out) {
+    constexpr int AHEAD = C == 1 ? TUNE_A : 1;
+    const int part = wave() / (WAVES / PARTS), row = wave() % (WAVES / PARTS) * ROWS;
+    const int k = w.k, groups = k / 32;
     const long stride = packed_row(k);
     const u8 *x = a.x + column * stride;
-    float squares[C];
+    Row rows[ROWS];
+    float acc[ROWS][C], squares[C];
 #pragma unroll
-    for (int c = 0; c < C; c++) {
-        squares[c] = 0;
+    for (int r = 0; r < ROWS; r++) {
+        // The last row in place of those beyond.
+        rows[r] = row_of<T>(w, first + row + r < end ? first + row + r : end - 1);
 #pragma unroll
-        for (int r = 0; r < N; r++) acc[r][c] = 0;
+        for (int c = 0; c < C; c++) acc[r][c] = 0;
     }
-    for (int first = lane(); first < groups; first += WAVE * AHEAD) {
+#pragma unroll
+    for (int c = 0; c < C; c++) squares[c] = 0;
+    for (int at = part * WAVE + lane(); at < groups; at += WAVE * PARTS * AHEAD) {
         // Everything is on its way before the first of it is used.
-        typename T::Raw raw[AHEAD][N];
+        typename T::Raw raw[AHEAD][ROWS];
 #pragma unroll
         for (int u = 0; u < AHEAD; u++) {
-            int g = first + u * WAVE < groups ? first + u * WAVE : groups - 1;
+            int g = at + u * WAVE * PARTS;
+            if (u > 0 && g >= groups) break;
 #pragma unroll
-            for (int r = 0; r < N; r++) T::fetch(raw[u][r], rows[r], g);
-        }
-        if (a.lazy) {
-#pragma unroll
-            for (int c = 0; c < C; c++) {
-                const float *sums = (const float *)(x + c * stride + k + k / 4);
-#pragma unroll
-                for (int u = 0; u < AHEAD; u++) squares[c] += first + u * WAVE < groups ? sums[first + u * WAVE] : 0;
-            }
+            for (int r = 0; r < ROWS; r++) T::fetch(raw[u][r], rows[r], g);
         }
 #pragma unroll
         for (int u = 0; u < AHEAD; u++) {
-            bool inside = first + u * WAVE < groups;
-            int g = inside ? first + u * WAVE : groups - 1;
-            Group o[N];
+            int g = at + u * WAVE * PARTS;
+            if (u > 0 && g >= groups) break;
+            Group o[ROWS];
 #pragma unroll
-            for (int r = 0; r < N; r++) T::unpack(o[r], raw[u][r], g, a.grids);
+            for (int r = 0; r < ROWS; r++) T::unpack(o[r], raw[u][r], g, a.grids);
 #pragma unroll
             for (int c = 0; c < C; c++) {
-                U4 lo = load<U4>(x + c * stride + g * 32), hi = load<U4>(x + c * stride + g * 32 + 16);
-                Scale s = load<Scale>(x + c * stride + k + g * 8);
-                if (!inside) s.d = 0;
+                const u8 *y = x + c * stride;
+                U4 lo = load<U4>(y + g * 32), hi = load<U4>(y + g * 32 + 16);
+                Scale s = load<Scale>(y + k + g * 8);
+                if (a.lazy) squares[c] += load<float>(y + k + k / 4 + g * 4);
 #pragma unroll
-                for (int r = 0; r < N; r++) {
+                for (int r = 0; r < ROWS; r++) {
                     const int *q = o[r].q;
                     int head = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
                     int tail = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
@@ -105,89 +129,65 @@ DEVICE void products(const MatVec &a, const Row (&rows)[N], int column, float (&
     }
 #pragma unroll
     for (int c = 0; c < C; c++) {
-        float factor = a.lazy ? 1 / square_root(reduce<Sum, WAVE>(squares[c]) / k + a.eps) : 1;
+        if (a.lazy && row == 0) {
+            squares[c] = reduce<Sum, WAVE>(squares[c]);
+            if (lane() == 0) out.squares[part][c] = squares[c];
+        }
 #pragma unroll
-        for (int r = 0; r < N; r++) acc[r][c] = reduce<Sum, WAVE>(acc[r][c]) * factor;
+        for (int r = 0; r < ROWS; r++) {
+            float v = reduce<Sum, WAVE>(acc[r][c]);
+            if (lane() == 0) out.products[part][c][row + r] = v;
+        }
     }
 }
 
-// The same with as many groups on their way as pay.
-template <class T, int N, int C> DEVICE void products(const MatVec &a, const Row (&rows)[N], int column, float (&acc)[N][C]) {
-    constexpr int AHEAD = C > 1 || N >= 8 ? 1 : 8 / N;
-    if (AHEAD > 1 && a.w[0].k / 32 > WAVE) products<T, N, C, AHEAD>(a, rows, column, acc);
-    else products<T, N, C, 1>(a, rows, column, acc);
-}
-
-// Rows `row`.. of a matrix that ends at `end`; its last row in place of those beyond.
-template <class T, int N> DEVICE void rows_from(const Weight &w, long row, long end, Row *rows) {
-#pragma unroll
-    for (int r = 0; r < N; r++) rows[r] = row_of<T>(w, row + r < end ? row + r : end - 1);
-}
-
-// The element of an array that lives in registers.
-template <int N, int C> DEVICE float pick(const float (&v)[N][C], int r, int c) {
-    float x = 0;
-#pragma unroll
-    for (int i = 0; i < N; i++) x = i == r ? v[i][c] : x;
-    return x;
-}
+// Columns that a wave finishes, a lane to each row.
+template <int C> constexpr int TURNS = (C + WAVES - 1) / WAVES;
 
 template <class T, int C> DEVICE void plain(const MatVec &a) {
-    const int tile = block_x(), m = tile < a.tiles[0] ? 0 : tile < a.tiles[1] ? 1 : 2;
-    const Weight &w = a.w[m];
-    const int row = (tile - (m > 0 ? a.tiles[m - 1] : 0)) * TILE + wave() * ROWS, column = block_y() * C;
+    LDS Sums<C> sums;
+    const int tile = block_x(), m = tile < a.tiles[0] ? 0 : tile < a.tiles[1] ? 1 : 2, column = block_y() * C;
     if (column >= live(a.run, a.extent, a.capacity)) return;
-    // A lane to each row at the end; what it adds is fetched first.
-    const int mine = row + lane();
-    const bool writes = lane() < ROWS && mine < w.n_rows;
-    float extra[C];
+    const Weight &w = a.w[m];
+    const int first = (tile - (m > 0 ? a.tiles[m - 1] : 0)) * TILE, row = first + lane() % 32;
+    const bool writes = lane() < 32 && row < w.n_rows;
+    // What is added in the end is fetched first.
+    float extra[TURNS<C>];
 #pragma unroll
-    for (int c = 0; c < C; c++) {
-        extra[c] = writes && a.bias[m] ? a.bias[m][mine] : 0;
-        if (writes && a.residual) extra[c] += a.residual[(long)(column + c) * a.stride[m] + mine];
+    for (int i = 0; i < TURNS<C>; i++) {
+        const int c = wave() + i * WAVES;
+        extra[i] = c < C && writes && a.bias[m] ? a.bias[m][row] : 0;
+        if (c < C && writes && a.residual) extra[i] += a.residual[(long)(column + c) * a.stride[m] + row];
     }
-    Row rows[ROWS];
-    rows_from<T, ROWS>(w, row, w.n_rows, rows);
-    float acc[ROWS][C];
-    products<T>(a, rows, column, acc);
+    products<T, C>(a, w, first, w.n_rows, column, sums);
+    barrier();
 #pragma unroll
-    for (int c = 0; c < C; c++) {
-        float v = pick(acc, lane(), c) + extra[c];
-        if (writes) a.y[m][(long)(column + c) * a.stride[m] + mine] = v;
+    for (int i = 0; i < TURNS<C>; i++) {
+        const int c = wave() + i * WAVES;
+        if (c < C && writes) a.y[m][(long)(column + c) * a.stride[m] + row] = sums.at(a, sums, c, lane() % 32) + extra[i];
     }
 }
 
 template <class T, int C> DEVICE void then_norm(const MatVec &a) {
-    LDS float tile[C][TILE];
-    const int first = block_x() * TILE, row = wave() * ROWS, column = block_y() * C;
+    LDS Sums<C> sums;
+    const int first = block_x() * TILE, row = first + lane() % 32, column = block_y() * C;
     const Weight &w = a.w[0];
-    // In the end waves pack a column each, a lane to each row; what they add is fetched first.
-    constexpr int TURNS = (C + WAVES - 1) / WAVES;
-    const int mine = first + lane() % 32;
-    const float norm = a.norm[mine];
-    float extra[TURNS];
+    const float norm = a.norm[row];
+    float extra[TURNS<C>];
 #pragma unroll
-    for (int i = 0; i < TURNS; i++) {
-        int c = wave() + i * WAVES;
-        extra[i] = c < C && a.bias[0] ? a.bias[0][mine] : 0;
-        if (c < C && a.residual) extra[i] += a.residual[(long)(column + c) * a.stride[0] + mine];
+    for (int i = 0; i < TURNS<C>; i++) {
+        const int c = wave() + i * WAVES;
+        extra[i] = c < C && a.bias[0] ? a.bias[0][row] : 0;
+        if (c < C && a.residual) extra[i] += a.residual[(long)(column + c) * a.stride[0] + row];
     }
-    Row rows[ROWS];
-    rows_from<T, ROWS>(w, first + row, w.n_rows, rows);
-    float acc[ROWS][C];
-    products<T>(a, rows, column, acc);
-#pragma unroll
-    for (int c = 0; c < C; c++) {
-        float v = pick(acc, lane(), c);
-        if (lane() < ROWS) tile[c][row + lane()] = v;
-    }
+    products<T, C>(a, w, first, w.n_rows, column, sums);
     barrier();
 #pragma unroll
-    for (int i = 0; i < TURNS; i++) {
+    for (int i = 0; i < TURNS<C>; i++) {
         const int c = wave() + i * WAVES;
         if (c >= C) break;
-        float v = tile[c][lane() % 32] + extra[i];
-        if (lane() < 32) a.y[0][(long)(column + c) * a.stride[0] + mine] = v;
+        float v = sums.at(a, sums, c, lane() % 32) + extra[i];
+        if (lane() < 32) a.y[0][(long)(column + c) * a.stride[0] + row] = v;
         float squares = reduce<Sum, 32>(v * v);
         u8 *packed = a.packed + (column + c) * packed_row(w.n_rows);
         if (lane() == 0) *(float *)(packed + w.n_rows + w.n_rows / 4 + block_x() * 4) = squares;
@@ -196,62 +196,37 @@ template <class T, int C> DEVICE void then_norm(const MatVec &a) {
 }
 
 template <class T, int C> DEVICE void swiglu(const MatVec &a) {
-    LDS float tile[2][C][TILE];
-    const int first = block_x() * TILE, row = wave() * ROWS, column = block_y() * C;
-    const Weight &w = a.w[0];
-    if constexpr (C == 1) {
-        Row rows[2 * ROWS];
-        rows_from<T, ROWS>(w, first + row, w.n_rows, rows);
-        rows_from<T, ROWS>(a.w[1], first + row, w.n_rows, rows + ROWS);
-        float acc[2 * ROWS][1];
-        products<T>(a, rows, column, acc);
-        float v = pick(acc, lane(), 0);
-        if (lane() < 2 * ROWS) tile[lane() / ROWS][0][row + lane() % ROWS] = v;
-    } else {
-#pragma unroll
-        for (int m = 0; m < 2; m++) {
-            Row rows[ROWS];
-            rows_from<T, ROWS>(a.w[m], first + row, w.n_rows, rows);
-            float acc[ROWS][C];
-            products<T>(a, rows, column, acc);
-#pragma unroll
-            for (int c = 0; c < C; c++) {
-                float v = pick(acc, lane(), c);
-                if (lane() < ROWS) tile[m][c][row + lane()] = v;
-            }
-        }
-    }
+    LDS Sums<C> sums[2];
+    const int first = block_x() * TILE, row = first + lane() % 32, column = block_y() * C;
+    const int n = a.w[0].n_rows;
+    products<T, C>(a, a.w[0], first, n, column, sums[0]);
+    products<T, C>(a, a.w[1], first, n, column, sums[1]);
     barrier();
     for (int c = wave(); c < C; c += WAVES) {
-        const int i = lane() % 32;
-        float gate = tile[0][c][i], up = tile[1][c][i];
-        if (a.bias[0]) gate += a.bias[0][first + i];
-        if (a.bias[1]) up += a.bias[1][first + i];
+        float gate = sums[0].at(a, sums[0], c, lane() % 32), up = sums[1].at(a, sums[1], c, lane() % 32);
+        if (a.bias[0]) gate += a.bias[0][row];
+        if (a.bias[1]) up += a.bias[1][row];
         float v = gate / (1 + exponential(-gate)) * up;
-        if (lane() < 32) pack_group(v, a.packed + (column + c) * packed_row(w.n_rows), w.n_rows, block_x());
+        if (lane() < 32) pack_group(v, a.packed + (column + c) * packed_row(n), n, block_x());
     }
 }
 
 KERNEL(THREADS) matvec_id(MatVec a) {
-    typedef RF_TYPE T;
-    const int pair = block_y(), n_rows = a.w[0].n_rows / a.n_expert;
+    LDS Sums<1> sums;
+    const int pair = block_y(), n_rows = a.w[0].n_rows / a.n_expert, first = block_x() * TILE, row = first + lane();
     if (pair >= a.offsets[a.n_expert]) return;
     int e = 0;
     while (a.offsets[e + 1] <= pair) e++;
-    const int row = block_x() * TILE + wave() * ROWS;
     const long start = (long)e * n_rows;
-    Row rows[ROWS];
-    rows_from<T, ROWS>(a.w[0], start + row, start + n_rows, rows);
-    float acc[ROWS][1];
-    products<T>(a, rows, pair, acc);
-    float v = pick(acc, lane(), 0);
-    if (lane() < ROWS && row + lane() < n_rows) a.y[0][(long)pair * a.stride[0] + row + lane()] = v;
+    products<RF_TYPE, 1>(a, a.w[0], start + first, start + n_rows, pair, sums);
+    barrier();
+    if (thread() < TILE && row < n_rows) a.y[0][(long)pair * a.stride[0] + row] = sums.at(a, sums, 0, lane());
 }
 
 #define MATVEC(C)                                                                                           \
-    KERNEL(THREADS) matvec_##C(MatVec a) { plain<RF_TYPE, C>(a); }                                          \
-    KERNEL(THREADS) matvec_norm_##C(MatVec a) { then_norm<RF_TYPE, C>(a); }                                 \
-    KERNEL(THREADS) matvec_swiglu_##C(MatVec a) { swiglu<RF_TYPE, C>(a); }
+    extern "C" __global__ void __launch_bounds__(THREADS, TUNE_B) matvec_##C(MatVec a) { plain<RF_TYPE, C>(a); }                                          \
+    extern "C" __global__ void __launch_bounds__(THREADS, TUNE_B) matvec_norm_##C(MatVec a) { then_norm<RF_TYPE, C>(a); }                                 \
+    extern "C" __global__ void __launch_bounds__(THREADS, TUNE_B) matvec_swiglu_##C(MatVec a) { swiglu<RF_TYPE, C>(a); }
 MATVEC(1)
 MATVEC(2)
 MATVEC(4)
