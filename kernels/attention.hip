@@ -104,11 +104,12 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
         int cell = a.cell[0];
         if (cell >= begin && cell < end) {
             LDS float fresh[L * 8];
-            if (wave() == 0 && sub == 0) {
+            if (wave() == 0) {
                 float k[8];
                 ready<L>(a, a.new_k + (long)kv * a.k.dim, a.k_norm, i, k);
 #pragma unroll
-                for (int j = 0; j < 8; j++) fresh[i + j] = k[j];
+                for (int j = 0; j < 8; j++)
+                    if (sub == 0) fresh[i + j] = k[j];
             }
             barrier();
             for (int e = thread(); e < a.k.dim; e += THREADS) store<TYPE>(a.k, kv, cell, e, fresh[e]);

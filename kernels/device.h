@@ -239,3 +239,117 @@ struct alignas(8) U2 { u32 x, y; };
 struct alignas(16) F4 { float x, y, z, w; };
 
 template <class T> DEVICE T load(const void *p) { return *(const T *)p; }
+
+// --- Products of tiles of bytes: 16 rows and 16 columns, 16 or 32 elements deep.
+//
+// A Part is a wave's share of 16 rows of 16 bytes in LDS, rows of A or columns of B alike; a Tile its share of the 256
+// sums, of which lane l has element i at row tile_row(i) and column tile_column(i). The order of the 16 elements
+// within a Part does not matter, as it is the same for A and B.
+
+#if NVIDIA
+struct Part { u32 v[2]; };
+#elif defined(__GFX11__)
+typedef int Part __attribute__((ext_vector_type(4)));
+#elif defined(__GFX12__)
+typedef int Part __attribute__((ext_vector_type(2)));
+#elif defined(__GFX9__)
+typedef int Part;
+#else
+struct Part { const u8 *p; int stride; };
+#endif
+constexpr int TILE_LANE = 256 / WAVE;
+struct Tile { int c[TILE_LANE]; };
+
+DEVICE int tile_row(int i) {
+#if NVIDIA
+    return lane() / 4 + i % 4 / 2 * 8;
+#elif defined(__GFX12__)
+    return i + lane() / 16 * 8;
+#elif defined(__GFX9__)
+    return i + lane() / 16 * 4;
+#else
+    return 2 * i + lane() / 16;
+#endif
+}
+DEVICE int tile_column(int i) {
+#if NVIDIA
+    return i / 4 * 8 + lane() % 4 * 2 + i % 2;
+#else
+    return lane() % 16;
+#endif
+}
+
+DEVICE Part load_part(const u8 *p, int stride) {
+#if NVIDIA
+    Part part;
+    const u8 *at = p + lane() / 4 * stride + lane() % 4 * 4;
+    part.v[0] = load<u32>(at);
+    part.v[1] = load<u32>(at + 8 * stride);
+    return part;
+#elif defined(__GFX11__) || defined(__GFX12__) || defined(__GFX9__)
+    constexpr int bytes = sizeof(Part), shares = bytes == 16 ? 1 : 16 / bytes;
+    return load<Part>(p + lane() % 16 * stride + lane() / 16 % shares * bytes);
+#else
+    return Part{p, stride};
+#endif
+}
+
+// c += a b, 16 deep.
+DEVICE void multiply(Tile &c, const Part &a, const Part &b) {
+#if NVIDIA
+#pragma unroll
+    for (int n = 0; n < 2; n++)
+        asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+            : "+r"(c.c[4 * n]), "+r"(c.c[4 * n + 1]), "+r"(c.c[4 * n + 2]), "+r"(c.c[4 * n + 3])
+            : "r"(a.v[0]), "r"(a.v[1]), "r"(b.v[n]));
+#elif defined(__GFX11__) || defined(__GFX12__)
+    typedef int V8 __attribute__((ext_vector_type(8)));
+    V8 v;
+    __builtin_memcpy(&v, c.c, sizeof(v));
+#if defined(__GFX11__)
+    v = __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32(true, a, true, b, v, false);
+#else
+    v = __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32_gfx12(true, a, true, b, v, false);
+#endif
+    __builtin_memcpy(c.c, &v, sizeof(v));
+#elif defined(__GFX9__)
+    typedef int V4 __attribute__((ext_vector_type(4)));
+    V4 v;
+    __builtin_memcpy(&v, c.c, sizeof(v));
+#if defined(__gfx90a__)
+    v = __builtin_amdgcn_mfma_i32_16x16x16i8(a, b, v, 0, 0, 0);
+#else
+    v = __builtin_amdgcn_mfma_i32_16x16x32_i8((long)(u32)a, (long)(u32)b, v, 0, 0, 0);
+#endif
+    __builtin_memcpy(c.c, &v, sizeof(v));
+#else
+    const u8 *y = b.p + tile_column(0) * b.stride;
+#pragma unroll
+    for (int i = 0; i < TILE_LANE; i++) {
+        const u8 *x = a.p + tile_row(i) * a.stride;
+#pragma unroll
+        for (int k = 0; k < 16; k += 4) c.c[i] = dot4(load<int>(x + k), load<int>(y + k), c.c[i]);
+    }
+#endif
+}
+
+// c += a b, 32 deep: the Parts of both halves.
+DEVICE void multiply(Tile &c, const Part (&a)[2], const Part (&b)[2]) {
+#if NVIDIA
+#pragma unroll
+    for (int n = 0; n < 2; n++)
+        asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+            : "+r"(c.c[4 * n]), "+r"(c.c[4 * n + 1]), "+r"(c.c[4 * n + 2]), "+r"(c.c[4 * n + 3])
+            : "r"(a[0].v[0]), "r"(a[0].v[1]), "r"(a[1].v[0]), "r"(a[1].v[1]), "r"(b[0].v[n]), "r"(b[1].v[n]));
+#elif defined(__GFX9__) && !defined(__gfx90a__)
+    typedef int V4 __attribute__((ext_vector_type(4)));
+    V4 v;
+    __builtin_memcpy(&v, c.c, sizeof(v));
+    u64 x = (u32)a[0] | (u64)(u32)a[1] << 32, y = (u32)b[0] | (u64)(u32)b[1] << 32;
+    v = __builtin_amdgcn_mfma_i32_16x16x32_i8((long)x, (long)y, v, 0, 0, 0);
+    __builtin_memcpy(c.c, &v, sizeof(v));
+#else
+    multiply(c, a[0], b[0]);
+    multiply(c, a[1], b[1]);
+#endif
+}

@@ -163,10 +163,17 @@ fn a_model_in_memory_arrives_too(_: &Fake) {
 fn nowhere(file: &File, stop_at: usize) -> (Result<()>, Vec<f32>) {
     let device: Arc<Device> = Device::open(0).unwrap();
     let mut seen = Vec::new();
-    let result = upload(&device, file, &file.tensors().collect::<Vec<_>>(), RING, &mut |_, _, _| Ok(()), &mut |share| {
-        seen.push(share);
-        seen.len() != stop_at
-    });
+    let result = upload(
+        &device,
+        file,
+        &file.tensors().collect::<Vec<_>>(),
+        RING,
+        &mut |_, _, _| Ok(()),
+        &mut |share| {
+            seen.push(share);
+            seen.len() != stop_at
+        },
+    );
     (result, seen)
 }
 
@@ -240,6 +247,7 @@ fn what_places_a_piece_may_fail(_: &Fake) {
         n += 1;
         if n == 5 { Err(Error::Internal("the fifth".into())) } else { Ok(()) }
     };
-    let e = upload(&device, &file, &file.tensors().collect::<Vec<_>>(), RING, &mut place, &mut |_| true).unwrap_err();
+    let e = upload(&device, &file, &file.tensors().collect::<Vec<_>>(), RING, &mut place, &mut |_| true)
+        .unwrap_err();
     assert_eq!(e.to_string(), "internal error: the fifth");
 }

@@ -39,6 +39,19 @@ args! {
         pad: i32,
         grids: Grids,
     }
+    MatMul {
+        w: Weight,
+        x: u64,
+        bias: u64,
+        residual: u64,
+        y: u64,
+        stride: i32,
+        extent: i32,
+        capacity: i32,
+        pad: i32,
+        run: u64,
+        grids: Grids,
+    }
     GetRows { w: Weight, y: u64, ids: u64, run: u64, extent: i32, capacity: i32, grids: Grids, }
     Repack { w: Weight, blocks: u64, first: i64, n: i64, }
     FloatMatVec {

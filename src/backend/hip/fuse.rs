@@ -11,6 +11,11 @@ use crate::quant::GgmlType;
 /// The columns up to which products go through the kernels for few.
 pub(super) const MAX_COLUMNS: usize = 8;
 
+/// Query heads that a block of an attention takes, of those of a key head.
+pub(super) fn heads_of_block(per_kv: usize) -> usize {
+    if per_kv >= 3 { 4 } else { per_kv }
+}
+
 /// What a launch does.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
@@ -177,6 +182,14 @@ impl Fuse<'_> {
         (plain(gate) && plain(up) && same && is_group).then_some(Step::SwiGlu { gate, up, gated })
     }
 
+    /// Whether the blocks of an attention make whole groups of its result.
+    fn packs(&self, attention: TensorId) -> bool {
+        let [q, _, v] = [0, 1, 2].map(|i| self.graph.node(self.src(attention, i)).ne);
+        let (dim, per_kv) = (v[0], q[1] / v[2]);
+        let heads = heads_of_block(per_kv);
+        (dim * heads).is_multiple_of(32) && (dim * (per_kv % heads)).is_multiple_of(32)
+    }
+
     fn attend(&self, attention: TensorId) -> Option<Step> {
         if self.graph.n_tokens != 1 || !matches!(self.op(attention), Op::Attention { .. }) {
             return None;
@@ -213,7 +226,7 @@ impl Fuse<'_> {
             return None;
         }
         let pack = match self.readers[attention.0 as usize][..] {
-            [p] if self.op(p) == Op::Pack && self.only(attention, p) => Some(p),
+            [p] if self.op(p) == Op::Pack && self.only(attention, p) && self.packs(attention) => Some(p),
             _ => None,
         };
         nodes.extend(pack);

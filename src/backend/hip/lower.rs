@@ -1,7 +1,7 @@
 //! From a graph to launches: every operand becomes an address, every step (`fuse`) one launch.
 
 use super::args::*;
-use super::fuse::{Attend, MAX_COLUMNS, Step, steps};
+use super::fuse::{Attend, MAX_COLUMNS, Step, heads_of_block, steps};
 use super::module::Kernels;
 use super::stream::Function;
 use super::weights::HipWeights;
@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// Rows that a block of `matvec.hip` makes, and its threads.
 const TILE: usize = 32;
 const MATVEC_THREADS: u32 = 512;
+/// Rows and columns that a block of `matmul.hip` makes, and the columns from which on it is used.
+const MATMUL_TILE: [usize; 2] = [128, 64];
+const MATMUL_COLUMNS: usize = 64;
 /// Threads of the blocks of all other kernels but those named below.
 const THREADS: u32 = 256;
 const ROPE_THREADS: u32 = 128;
@@ -96,7 +99,7 @@ impl Shape {
         let (n_head, n_head_kv, n_tokens) = (q.ne[1], k.ne[2], q.ne[2]);
         let lanes = (k.ne[0].max(v.ne[0]).div_ceil(8)).next_power_of_two().clamp(8, 32);
         let per_kv = n_head / n_head_kv;
-        let heads = if per_kv >= 3 { 4 } else { per_kv };
+        let heads = heads_of_block(per_kv);
         let blocks = n_head_kv * per_kv.div_ceil(heads);
         // Two blocks to a compute unit hide each other's latency; a split is at least a word of the mask.
         let splits = (2 * n_cu).div_ceil(blocks * n_tokens).clamp(1, k.ne[1] / 64);
@@ -216,7 +219,7 @@ impl Lower<'_> {
         let t = self.node(id).clone();
         match t.op {
             Op::GetRows => self.get_rows(id),
-            Op::MatMul { .. } if self.node(t.src[1]).dtype == DType::Packed => self.products(&[id]),
+            Op::MatMul { .. } if self.node(t.src[1]).dtype == DType::Packed => self.product(id),
             Op::MatMul { .. } => self.float_product(id),
             Op::MatMulId => self.expert_product(id),
             Op::RmsNorm { .. } => self.norm(id),
@@ -236,6 +239,35 @@ impl Lower<'_> {
             }
             Op::Input(_) | Op::Weight(_) | Op::Kv(..) | Op::View => Ok(()),
         }
+    }
+
+    /// A product of a packed input: through matrix instructions where it has many columns.
+    fn product(&mut self, id: TensorId) -> Result<()> {
+        let n = self.node(id).n_rows();
+        let Op::MatMul { bias, residual } = self.node(id).op else {
+            return Err(Error::Internal("a product that is none".into()));
+        };
+        if n < MATMUL_COLUMNS {
+            return self.products(&[id]);
+        }
+        let (w, x) = (self.src(id, 0), self.src(id, 1));
+        let (extent, capacity) = self.extent(self.node(id));
+        let a = MatMul {
+            w: self.weight(w)?,
+            x: self.address(x)?,
+            bias: if bias { self.optional(id, 2)? } else { 0 },
+            residual: if residual { self.optional(id, 2 + usize::from(bias))? } else { 0 },
+            y: self.address(id)?,
+            stride: (self.node(id).nb[1] / 4) as i32,
+            extent,
+            capacity: capacity as i32,
+            run: self.at.run,
+            grids: self.weights.grids(),
+            ..MatMul::default()
+        };
+        let grid = [self.node(w).ne[1].div_ceil(MATMUL_TILE[0]), n.div_ceil(MATMUL_TILE[1]), 1];
+        let unit = self.unit("matmul", w)?;
+        self.launch((&unit, "matmul"), grid, THREADS, &a)
     }
 
     /// The arguments that all products of packed rows have in common.

@@ -15,7 +15,7 @@ pub const TYPES: &[&str] = &[
 pub const FLOAT_TYPES: &[&str] = &["f32", "f16", "bf16"];
 
 /// Types of the KV cache, as `kv.h` names them.
-pub const KV_TYPES: &[&str] = &["f16", "q8_0"];
+pub const KV_TYPES: &[&str] = &["f32", "f16", "bf16", "q8_0"];
 
 /// The GPUs there is code for, neighbours in kind beside each other.
 pub const TARGETS: &[&str] = &[
