@@ -55,7 +55,7 @@ template <class T, int C> DEVICE void products(const MatVec &a, const Weight &w,
     const long stride = packed_row(w.k);
     const u8 *x = a.x + column * stride;
     const int groups = w.k / 32;
-#pragma unroll 2
+#pragma unroll(C < 8 ? 2 : 1) // of eight columns, one group keeps enough loads on their way
     for (int g = lane(); g < groups; g += WAVE) {
         typename T::Raw raw[ROWS];
 #pragma unroll
