@@ -982,7 +982,9 @@ const char *rf_version(void);
 uint32_t rf_abi_version(void);
 
 /**
- * The number of devices. Device 0 is always the CPU.
+ * The number of devices. Device 0 is always the CPU; GPUs follow, those that cannot be used among
+ * them: see rf_device_check(). The first call loads the HIP runtime if there is one. Where there is
+ * none, or no GPU, the CPU is the only device, and rf_device_get() of device 1 tells why.
  *
  * @param n_devices Receives the number.
  */
@@ -997,7 +999,15 @@ enum rf_status rf_device_count(size_t *n_devices);
 enum rf_status rf_device_get(size_t index, const struct rf_device **device);
 
 /**
- * The short name of a device: "cpu".
+ * Whether a device can be used. If it cannot, such as a GPU that there are no kernels for, gives
+ * RF_STATUS_UNSUPPORTED, and rf_last_error() tells why.
+ *
+ * @param device The device.
+ */
+enum rf_status rf_device_check(const struct rf_device *device);
+
+/**
+ * The short name of a device: "cpu", "hip0".
  *
  * @param device The device.
  * @param buf    Buffer for the name, or NULL to ask for its length.
@@ -1007,7 +1017,8 @@ enum rf_status rf_device_get(size_t index, const struct rf_device **device);
 enum rf_status rf_device_name(const struct rf_device *device, char *buf, size_t size, size_t *len);
 
 /**
- * What a device is, in words for a person: processor count and instruction set.
+ * What a device is, in words for a person: processor count and instruction set; or name, architecture,
+ * compute units and version of the HIP runtime.
  *
  * @param device The device.
  * @param buf    Buffer for the text, or NULL to ask for its length.

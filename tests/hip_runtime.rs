@@ -11,6 +11,8 @@ use rocmforge::backend::hip::rtc::Rtc;
 use rocmforge::backend::hip::runtime::Runtime;
 use rocmforge::backend::hip::stream::{Event, Module, Stream};
 use rocmforge::{Error, Result, counters};
+use rocmforge_kernels::machine::Tools;
+use rocmforge_kernels::{Compiler, sources, units};
 use rocmforge_testkit::harness::Tests;
 
 fn main() -> ExitCode {
@@ -19,13 +21,20 @@ fn main() -> ExitCode {
         unsafe { std::env::set_var(name, Fake::path()) };
     }
     let mut tests = Tests::default();
-    let mut add = |name: &str, test: fn(&Fake)| {
-        tests.add(name, Ok(()), move || {
+    let mut add_with = |name: &str, needs, test: fn(&Fake)| {
+        tests.add(name, needs, move || {
             let fake = fake();
             test(&fake);
             assert_eq!((fake.live_allocations(), fake.live_objects()), (0, 0), "nothing leaks");
         });
     };
+    let compiler = Compiler::find().and_then(|_| Tools::find()).map(drop);
+    add_with(
+        "a_code_object_tells_its_target_and_kernels",
+        compiler,
+        a_code_object_tells_its_target_and_kernels,
+    );
+    let mut add = |name, test| add_with(name, Ok(()), test);
     add("a_script_of_everything_computes", a_script_of_everything_computes);
     add("every_failing_call_is_a_clean_error", every_failing_call_is_a_clean_error);
     add("a_lost_device_is_a_clean_error_at_every_call", a_lost_device_is_a_clean_error_at_every_call);
@@ -39,6 +48,7 @@ fn main() -> ExitCode {
     add("modules_that_are_no_code_objects_are_refused", modules_that_are_no_code_objects_are_refused);
     add("kernels_outlive_what_was_dropped_before_them", kernels_outlive_what_was_dropped_before_them);
     add("source_is_compiled_and_faults_are_told", source_is_compiled_and_faults_are_told);
+    add("the_c_abi_lists_gpus", the_c_abi_lists_gpus);
     tests.run()
 }
 
@@ -354,11 +364,9 @@ fn copies_are_counted_each_time_that_they_are_done(_: &Fake) {
         stream.replay(&graph).unwrap();
         stream.synchronize().unwrap();
     }
-    let after = counters::read();
-    assert_eq!(after.device_alloc - before.device_alloc, 1);
-    assert_eq!(after.graph_capture - before.graph_capture, 1);
-    assert_eq!(after.host_to_device - before.host_to_device, 1 + 2 * 2);
-    assert_eq!(after.device_to_host - before.device_to_host, 2);
+    let counted = counters::read() - before;
+    assert_eq!((counted.device_alloc, counted.graph_capture), (1, 1));
+    assert_eq!((counted.host_to_device, counted.device_to_host), (1 + 2 * 2, 2));
 }
 
 fn modules_that_are_no_code_objects_are_refused(_: &Fake) {
@@ -434,4 +442,73 @@ fn source_is_compiled_and_faults_are_told(fake: &Fake) {
     fake.fail("hiprtcDestroyProgram", 1, 11);
     compile().unwrap();
     assert!(Runtime::get().unwrap().library().ends_with("libfake_hip.so"));
+}
+
+fn the_c_abi_lists_gpus(fake: &Fake) {
+    use rocmforge::capi::*;
+    let mut device = std::ptr::null();
+    let (mut n, mut free, mut total) = (0, 0, 0);
+    let mut kind = rf_device_type::Cpu;
+    // SAFETY: places for results, and devices that live for ever.
+    unsafe {
+        // Why there is none is told, and not for ever.
+        fake.set_gpus(0, "", 0);
+        assert_eq!((rf_device_count(&mut n), n), (rf_status::Ok, 1));
+        assert_eq!(rf_device_get(1, &mut device), rf_status::NotFound);
+        let message = std::ffi::CStr::from_ptr(rf_last_error()).to_str().unwrap();
+        assert!(message.contains("no device 1") && message.contains("/dev/kfd"), "{message}");
+        prepare(fake);
+        assert_eq!((rf_device_count(&mut n), n), (rf_status::Ok, 3));
+        assert_eq!(rf_device_get(3, &mut device), rf_status::NotFound);
+        assert_eq!(rf_device_get(2, &mut device), rf_status::Ok);
+        assert_eq!(rf_device_check(device), rf_status::Ok);
+        assert_eq!(rf_device_get_type(device, &mut kind), rf_status::Ok);
+        assert_eq!(kind as i32, rf_device_type::Gpu as i32);
+        let opened = Device::open(1).unwrap();
+        let kept = Memory::new(&opened, 4096, "a page").unwrap();
+        assert_eq!(rf_device_memory(device, &mut free, &mut total), rf_status::Ok);
+        assert_eq!((free, total), ((1 << 20) - 4096, 1 << 20));
+        drop(kept);
+        fake.fail("hipMemGetInfo", 1, LAUNCH_FAILURE);
+        assert_eq!(rf_device_memory(device, &mut free, &mut total), rf_status::Backend);
+    }
+}
+
+/// Of real machine code: the fake runtime reads the metadata that the real one does.
+fn a_code_object_tells_its_target_and_kernels(fake: &Fake) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("unit.co");
+    let unit = units(&sources()).unwrap().into_iter().find(|u| u.source == "elementwise").unwrap();
+    Compiler::find().unwrap().compile(&sources(), &unit, "gfx1100", &path).unwrap();
+    let image = std::fs::read(&path).unwrap();
+    let kernels = Tools::find().unwrap().read(&path).unwrap();
+    assert!(!kernels.is_empty());
+
+    let device = Device::open(0).unwrap();
+    let stream = Stream::new(&device).unwrap();
+    let module = Module::load(&device, &image).unwrap();
+    let args: Vec<u8> = (0..=255).cycle().take(4096).collect();
+    for kernel in &kernels {
+        let function = module.function(&kernel.name).unwrap();
+        // SAFETY: more bytes than any kernel takes; the fake runtime does not run it.
+        unsafe { stream.launch(&function, [1, 1, 1], 32, 0, &args) }.unwrap();
+    }
+    stream.synchronize().unwrap();
+    for (launch, kernel) in fake.launches().iter().zip(&kernels) {
+        assert_eq!(launch.name, kernel.name);
+        // One struct of pointers and numbers.
+        assert!((8..1024).contains(&launch.args.len()), "{}: {}", launch.name, launch.args.len());
+        assert_eq!(launch.args, args[..launch.args.len()]);
+    }
+    assert!(module.function("no_such_kernel").is_err());
+    drop((module, stream, device));
+
+    for len in [image.len() - 1, image.len() / 2, 64, 63] {
+        let device = Device::open(0).unwrap();
+        let e = Module::load(&device, &image[..len]).err().unwrap();
+        assert!(matches!(e, Error::Format(_)), "{len}: {e}");
+    }
+    fake.set_gpus(1, "gfx1030", 1 << 20);
+    let e = Module::load(&Device::open(0).unwrap(), &image).err().unwrap().to_string();
+    assert!(e.contains("hipErrorNoBinaryForGpu (209)") && e.contains("not made for this GPU"), "{e}");
 }

@@ -67,3 +67,10 @@ if ! command -v cargo >/dev/null; then
     echo "setup.sh: a Rust toolchain is missing (1.89 or later; rustup installs one)" >&2
     exit 1
 fi
+
+# The headers that the bindings to HIP are compared with, where they can be had.
+if [ "$want" = test ] && ! "$(dirname "$0")/hip-headers.sh" --no-download >/dev/null 2>&1; then
+    echo "setup.sh: fetching the HIP headers"
+    "$(dirname "$0")/hip-headers.sh" >/dev/null ||
+        echo "setup.sh: without them, the test of the bindings will be ignored" >&2
+fi

@@ -49,6 +49,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Measure how well a model foretells a text
     Perplexity(PerplexityArgs),
+    /// List what can compute, and why a GPU cannot
+    Devices(DevicesArgs),
     /// Print the metadata and tensors of a GGUF file
     Inspect(InspectArgs),
     /// Turn a text into tokens
@@ -388,6 +390,14 @@ pub enum EmbedFormat {
 fn pooling() -> impl TypedValueParser<Value = Pooling> {
     let find = |name: String| Pooling::ALL.into_iter().find(|p| p.name() == name).unwrap_or(Pooling::None);
     PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).map(find)
+}
+
+/// Flags of `devices`.
+#[derive(Args)]
+pub struct DevicesArgs {
+    /// Print JSON
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub json: bool,
 }
 
 /// Flags of `inspect`.

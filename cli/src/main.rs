@@ -5,6 +5,7 @@
 mod args;
 mod bandwidth;
 mod bench;
+mod devices;
 mod embed;
 mod failure;
 mod generate;
@@ -50,6 +51,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> Outcome {
         Command::Bench(args) => bench::run(&args),
         Command::Embed(args) => embed::run(&args, matches),
         Command::Perplexity(args) => perplexity::run(&args, matches),
+        Command::Devices(args) => devices::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Tokenize(args) => tokenize::run(&args, matches),

@@ -5,6 +5,7 @@
 //! Model code builds graphs and never asks which backend runs them.
 
 pub mod cpu;
+pub mod devices;
 #[cfg(unix)]
 pub mod hip;
 

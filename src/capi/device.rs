@@ -6,18 +6,12 @@ use once_cell::sync::OnceCell;
 
 use super::ffi::{self, Failure, Handle, Opaque, lend, out, put_str};
 use super::rf_status;
-use crate::backend::{Backend, cpu};
+use crate::backend::devices::{self, Device, Kind};
 
 /// Something to compute on. Devices are made by the library, live as long as the process and are
 /// never freed. Any function may be called on one from any thread.
 pub struct rf_device {
     _private: [u8; 0],
-}
-
-pub(super) struct Device {
-    name: &'static str,
-    description: String,
-    kind: rf_device_type,
 }
 
 // SAFETY: `Device` is Sync.
@@ -37,25 +31,30 @@ pub enum rf_device_type {
 }
 
 static CPU: OnceCell<Handle<Device>> = OnceCell::new();
+static GPUS: OnceCell<Vec<Handle<Device>>> = OnceCell::new();
 
 /// The device of the processor.
 pub(super) fn cpu() -> Result<*const rf_device, Failure> {
-    let device = CPU.get_or_try_init(|| {
-        let cpu = cpu::Cpu::new()?;
-        let (name, description) = (cpu.name(), cpu.description());
-        Ok::<_, Failure>(Handle::new(Device { name, description, kind: rf_device_type::Cpu }))
-    })?;
-    Ok(lend(device))
+    Ok(lend(CPU.get_or_try_init(|| devices::cpu().map(Handle::new))?))
 }
 
-/// The number of devices. Device 0 is always the CPU.
+/// Those of the GPUs, as they were when there were any for the first time.
+fn gpus() -> crate::Result<&'static [Handle<Device>]> {
+    let found = || Ok(devices::gpus()?.into_iter().map(Handle::new).collect());
+    GPUS.get_or_try_init(found).map(Vec::as_slice)
+}
+
+/// The number of devices. Device 0 is always the CPU; GPUs follow, those that cannot be used among
+/// them: see rf_device_check(). The first call loads the HIP runtime if there is one. Where there is
+/// none, or no GPU, the CPU is the only device, and rf_device_get() of device 1 tells why.
 ///
 /// @param n_devices Receives the number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_device_count(n_devices: *mut usize) -> rf_status {
     ffi::call("rf_device_count", || {
         // SAFETY: room for a size, says the header.
-        unsafe { out(n_devices, "n_devices") }?.set(1);
+        let n_devices = unsafe { out(n_devices, "n_devices") }?;
+        n_devices.set(1 + gpus().map_or(0, <[_]>::len));
         Ok(())
     })
 }
@@ -70,16 +69,37 @@ pub unsafe extern "C" fn rf_device_get(index: usize, device: *mut *const rf_devi
         // SAFETY: room for a pointer, says the header.
         let device = unsafe { out(device, "device") }?;
         device.set(std::ptr::null());
-        if index > 0 {
-            let message = format!("there is no device {index}: this build knows the CPU only, device 0");
-            return Err(Failure::new(rf_status::NotFound, message));
+        if index == 0 {
+            device.set(cpu()?);
+            return Ok(());
         }
-        device.set(cpu()?);
+        let none = |why| Failure::new(rf_status::NotFound, format!("there is no device {index}: {why}"));
+        let gpus = gpus().map_err(|e| none(format!("only the CPU, device 0, can be used: {e}")))?;
+        let gpu = gpus.get(index - 1).ok_or_else(|| none(format!("the last one is {}", gpus.len())))?;
+        device.set(lend(gpu));
         Ok(())
     })
 }
 
-/// The short name of a device: "cpu".
+/// Whether a device can be used. If it cannot, such as a GPU that there are no kernels for, gives
+/// RF_STATUS_UNSUPPORTED, and rf_last_error() tells why.
+///
+/// @param device The device.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_device_check(device: *const rf_device) -> rf_status {
+    // SAFETY: a live device, says the header.
+    unsafe {
+        ffi::read("rf_device_check", device, |d| match &d.unusable {
+            None => Ok(()),
+            Some(why) => {
+                let message = format!("{} cannot be used: {why}", d.name);
+                Err(Failure::new(rf_status::Unsupported, message))
+            }
+        })
+    }
+}
+
+/// The short name of a device: "cpu", "hip0".
 ///
 /// @param device The device.
 /// @param buf    Buffer for the name, or NULL to ask for its length.
@@ -96,7 +116,8 @@ pub unsafe extern "C" fn rf_device_name(
     unsafe { ffi::read("rf_device_name", device, |d| put_str(d.name.as_bytes(), buf, size, len)) }
 }
 
-/// What a device is, in words for a person: processor count and instruction set.
+/// What a device is, in words for a person: processor count and instruction set; or name, architecture,
+/// compute units and version of the HIP runtime.
 ///
 /// @param device The device.
 /// @param buf    Buffer for the text, or NULL to ask for its length.
@@ -127,7 +148,10 @@ pub unsafe extern "C" fn rf_device_get_type(
     // SAFETY: a live device and room for the type, says the header.
     unsafe {
         ffi::read("rf_device_get_type", device, |d| {
-            out(r#type, "type")?.set(d.kind);
+            out(r#type, "type")?.set(match d.kind {
+                Kind::Cpu => rf_device_type::Cpu,
+                Kind::Gpu => rf_device_type::Gpu,
+            });
             Ok(())
         })
     }
@@ -147,26 +171,14 @@ pub unsafe extern "C" fn rf_device_memory(
 ) -> rf_status {
     // SAFETY: a live device and room for two numbers, says the header.
     unsafe {
-        ffi::read("rf_device_memory", device, |_| {
+        ffi::read("rf_device_memory", device, |d| {
             let (free, total) = (out(free_bytes, "free_bytes")?, out(total_bytes, "total_bytes")?);
-            let (now, all) = system_memory()?;
+            let (now, all) = d.memory()?;
             free.set(now);
             total.set(all);
             Ok(())
         })
     }
-}
-
-/// Bytes of memory that are available, and that there are.
-fn system_memory() -> Result<(u64, u64), Failure> {
-    let path = "/proc/meminfo";
-    let text = std::fs::read_to_string(path).map_err(|e| crate::Error::io(path.as_ref(), e))?;
-    let kib = |key: &str| {
-        let line = text.lines().find_map(|l| l.strip_prefix(key));
-        line.and_then(|l| l.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-            .ok_or_else(|| Failure::new(rf_status::Backend, format!("{path} has no {key}")))
-    };
-    Ok((kib("MemAvailable:")? * 1024, kib("MemTotal:")? * 1024))
 }
 
 /// Why the last call on this device that failed failed; empty if none did.

@@ -142,8 +142,9 @@ fn devices() {
     unsafe {
         let n = get(|n| rf_device_count(n));
         let mut device = null();
-        fails(rf_device_get(n, &mut device), rf_status::NotFound, "device 1");
+        fails(rf_device_get(n, &mut device), rf_status::NotFound, &format!("no device {n}"));
         ok(rf_device_get(0, &mut device));
+        ok(rf_device_check(device));
         let mut ty = rf_device_type::Gpu;
         ok(rf_device_get_type(device, &mut ty));
         assert_eq!(ty as i32, rf_device_type::Cpu as i32);

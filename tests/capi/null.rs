@@ -17,6 +17,7 @@ const N: usize = 0;
 const NULL_CALLS: &[(&str, fn() -> rf_status)] = null_calls! {
     rf_device_count(null_mut());
     rf_device_get(N, null_mut());
+    rf_device_check(null());
     rf_device_name(null(), null_mut(), N, null_mut());
     rf_device_description(null(), null_mut(), N, null_mut());
     rf_device_get_type(null(), null_mut());

@@ -50,6 +50,27 @@ pub fn devices() -> Result<Vec<DeviceInfo>> {
     Ok((0..count(runtime)?).map(info).collect())
 }
 
+/// Bytes of the memory of GPU `index` that are free now, and that there are.
+pub fn memory(index: usize) -> Result<(u64, u64)> {
+    let runtime = Runtime::get()?;
+    runtime.init()?;
+    let _current = Current::set(runtime, number(index)?)?;
+    memory_now(runtime)
+}
+
+/// The same of the current device.
+fn memory_now(runtime: &Runtime) -> Result<(u64, u64)> {
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: room for two sizes.
+    unsafe { call!(runtime, hipMemGetInfo(&mut free, &mut total)) }?;
+    Ok((free as u64, total as u64))
+}
+
+/// `index` as the runtime writes it.
+fn number(index: usize) -> Result<c_int> {
+    c_int::try_from(index).map_err(|_| Error::NotFound(format!("there is no GPU {index}")))
+}
+
 /// How many GPUs there are, one at least.
 fn count(runtime: &Runtime) -> Result<usize> {
     runtime.init()?;
@@ -64,7 +85,7 @@ fn count(runtime: &Runtime) -> Result<usize> {
 
 /// Asks the runtime about GPU `index`.
 fn read(runtime: &'static Runtime, index: usize) -> Result<DeviceInfo> {
-    let device = c_int::try_from(index).map_err(|_| Error::NotFound(format!("GPU {index}")))?;
+    let device = number(index)?;
     let _current = Current::set(runtime, device)?;
     let attribute = |which| {
         let mut value = 0;
@@ -78,9 +99,7 @@ fn read(runtime: &'static Runtime, index: usize) -> Result<DeviceInfo> {
     // SAFETY: room for one less than the bytes that there are, so that a NUL follows in any case.
     unsafe { call!(runtime, hipDeviceGetName(name.as_mut_ptr().cast(), name.len() as c_int - 1, device)) }?;
     let name = until_nul(&name);
-    let (mut free, mut total) = (0, 0);
-    // SAFETY: room for two sizes.
-    unsafe { call!(runtime, hipMemGetInfo(&mut free, &mut total)) }?;
+    let (free_bytes, total_bytes) = memory_now(runtime)?;
     let arch = arch(runtime, device)?;
     let unusable = (!is_known(&arch)).then(|| {
         let known = TARGETS.join(", ");
@@ -94,8 +113,8 @@ fn read(runtime: &'static Runtime, index: usize) -> Result<DeviceInfo> {
         index,
         name,
         arch,
-        total_bytes: total as u64,
-        free_bytes: free as u64,
+        total_bytes,
+        free_bytes,
         wave: attribute(hipDeviceAttributeWarpSize)?,
         n_cu: attribute(hipDeviceAttributeMultiprocessorCount)?,
         lds_bytes: attribute(hipDeviceAttributeMaxSharedMemoryPerBlock)?,
@@ -199,10 +218,7 @@ impl Device {
     /// Bytes of its memory that are free now.
     pub fn free_bytes(&self) -> Result<u64> {
         let _current = self.current()?;
-        let (mut free, mut total) = (0, 0);
-        // SAFETY: room for two sizes.
-        unsafe { call!(self.runtime, hipMemGetInfo(&mut free, &mut total)) }?;
-        Ok(free as u64)
+        Ok(memory_now(self.runtime)?.0)
     }
 
     /// Makes it the current device of this thread until what is given is dropped.

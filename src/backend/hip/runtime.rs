@@ -84,9 +84,13 @@ impl Runtime {
         // SAFETY: both give a text in static memory, or NULL, for every number.
         let (name, text) =
             unsafe { (text(self.api.hipGetErrorName(code)), text(self.api.hipGetErrorString(code))) };
-        let advice = advice(code);
-        let colon = if advice.is_empty() { "" } else { ": " };
-        let message = format!("{function}: {name} ({code}), {text}{colon}{advice}");
+        let mut message = format!("{function}: {name} ({code})");
+        // Some versions have no other words than the name, and what to do is not known of every error.
+        for part in [if text == name { "" } else { &text }, advice(code)] {
+            if !part.is_empty() {
+                message = format!("{message}: {part}");
+            }
+        }
         Err(if code == hipErrorOutOfMemory { Error::OutOfMemory(message) } else { Error::Backend(message) })
     }
 }
@@ -96,7 +100,8 @@ impl Runtime {
 fn advice(code: hipError_t) -> &'static str {
     match code {
         hipErrorOutOfMemory => "put fewer layers on the GPU, use a smaller context, or free memory there",
-        hipErrorNoDevice | hipErrorNotInitialized => {
+        // Devices have been counted before one is named, so these too mean that there is none.
+        hipErrorNoDevice | hipErrorInvalidDevice | hipErrorNotInitialized => {
             "is there an AMD GPU, is the amdgpu driver loaded, and may this user open /dev/kfd and \
              /dev/dri/renderD* (groups render and video)?"
         }

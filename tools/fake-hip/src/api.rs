@@ -16,7 +16,7 @@ use crate::queue::{Capture, Event, Op, Stream};
 use crate::state::{self, Done, Function, Module, Outcome, State};
 
 thread_local! {
-    static CURRENT: Cell<usize> = const { Cell::new(0) };
+    pub static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Defines functions of the runtime; the bodies see the state as the name before the arrow.

@@ -53,7 +53,8 @@ impl Fake {
         *unsafe { self.library.get::<T>(name.as_bytes()) }.expect("a function of the fake runtime")
     }
 
-    /// Forgets faults, counts, launches and what was set. What is alive stays.
+    /// Forgets faults, counts, launches, what was set, and the current device of this thread. What is alive
+    /// stays.
     pub fn reset(&self) {
         // SAFETY: its type.
         unsafe { self.function::<extern "C" fn()>("fake_hip_reset")() };

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
+use crate::api::CURRENT;
 use crate::ffi::*;
 use crate::rtc;
 use crate::state::{self, Done, Fault, State};
@@ -90,9 +91,11 @@ unsafe fn text(p: *const c_char) -> String {
     unsafe { CStr::from_ptr(p) }.to_string_lossy().into_owned()
 }
 
-/// Forgets faults, counts, launches, the hook and what was set. What is alive stays.
+/// Forgets faults, counts, launches, the hook, what was set, and the current device of this thread. What
+/// is alive stays.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_hip_reset() {
+    CURRENT.set(0);
     state::with(State::reset);
 }
 
