@@ -16,6 +16,7 @@
 
 constexpr int THREADS = 256;
 constexpr int WAVES = THREADS / WAVE;
+constexpr int WORDS = 4;
 
 struct Attention {
     const float *q; // element strides: q_token, q_head
@@ -38,32 +39,46 @@ struct Attention {
     int n_rot, neox;
 };
 
-// Eight elements of a head at `i`, normed and turned.
+DEVICE void load_8(const float *p, float (&v)[8]) {
+    F4 a = load<F4>(p), b = load<F4>(p + 4);
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+}
+
+// Eight elements of a head at `i`, normed and turned. Everything is loaded before anything is used, and whether it is
+// of use or not: a step waits for memory here, not for arithmetic. n_rot is a multiple of 16.
 template <int L> DEVICE void ready(const Attention &a, const float *x, const float *norm, int i, float (&v)[8]) {
-    bool inside = i < a.k.dim;
-    float factor = 1;
+    const bool inside = i < a.k.dim, turns = i < a.n_rot;
+    const int at = inside ? i : 0, half = a.n_rot / 2;
+    const int other = !turns || !a.neox ? at : at < half ? at + half : at - half;
+    const float *angles = a.table + (turns ? a.neox ? 2 * (at % half) : at : 0);
+    float y[8], t[2][8], n[8], m[8];
+    load_8(x + at, v);
+    load_8(x + other, y);
+    load_8(angles, t[0]);
+    load_8(angles + (a.neox && turns ? 8 : 0), t[1]);
     if (norm) {
+        load_8(norm + at, n);
+        load_8(norm + other, m);
         float sum = 0;
 #pragma unroll
-        for (int j = 0; j < 8; j++) sum += inside ? x[i + j] * x[i + j] : 0;
-        factor = 1 / square_root(reduce<Sum, L>(sum) / a.k.dim + a.eps);
-    }
-    int half = a.n_rot / 2;
+        for (int j = 0; j < 8; j++) sum += inside ? v[j] * v[j] : 0;
+        float factor = 1 / square_root(reduce<Sum, L>(sum) / a.k.dim + a.eps);
 #pragma unroll
-    for (int j = 0; j < 8; j++) {
-        int e = i + j;
-        v[j] = 0;
-        if (!inside) continue;
-        int other = a.neox ? (e < half ? e + half : e - half) : e ^ 1;
-        bool second = a.neox ? e >= half : e & 1;
-        v[j] = x[e] * factor * (norm ? norm[e] : 1);
-        if (e < a.n_rot) {
-            float p = x[other] * factor * (norm ? norm[other] : 1);
-            int pair = a.neox ? e % half : e / 2;
-            float c = a.table[2 * pair], s = a.table[2 * pair + 1];
-            v[j] = second ? v[j] * c + p * s : v[j] * c - p * s;
+        for (int j = 0; j < 8; j++) {
+            v[j] *= n[j] * factor;
+            y[j] *= m[j] * factor;
         }
     }
+    float w[8];
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        float c = a.neox ? t[j / 4][j % 4 * 2] : t[0][j / 2 * 2], s = a.neox ? t[j / 4][j % 4 * 2 + 1] : t[0][j / 2 * 2 + 1];
+        float p = a.neox ? y[j] : v[j ^ 1];
+        bool second = a.neox ? at >= half : j & 1;
+        w[j] = second ? v[j] * c + p * s : v[j] * c - p * s;
+    }
+#pragma unroll
+    for (int j = 0; j < 8; j++) v[j] = !inside ? 0 : turns ? w[j] : v[j];
 }
 
 template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attention &a) {
@@ -79,9 +94,9 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     const int heads = per_kv - first < G ? per_kv - first : G;
     const int token = block_z(), split = block_y();
     if (token >= a.run->n_tokens) return;
-    // Whole words of the mask to each split.
-    const int words = (a.run->n_kv + 63) / 64;
-    const int each = (words + a.splits - 1) / a.splits, active = (words + each - 1) / each;
+    // Whole words of the mask to each split, and at least WORDS: merging splits costs as much as reading them.
+    const int words = (a.run->n_kv + 63) / 64, even = (words + a.splits - 1) / a.splits;
+    const int each = even > WORDS ? even : WORDS, active = (words + each - 1) / each;
     if (split >= active) return;
     const int begin = split * each * 64, end = begin + each * 64 < words * 64 ? begin + each * 64 : words * 64;
 

@@ -3,13 +3,15 @@
 // All take rows [n_entries][n_mid][n]: `mid` rows (heads, or 1) for each token or output, at strides in elements.
 // Grid: (n_entries * n_mid, n / CHUNK rounded up) for what is done element by element, (n_entries * n_mid) for
 // norms. Blocks beyond the live rows end at once. Bytes moved: each operand once.
-//   norm:     x / sqrt(mean(x^2) + eps) * weight   error 1e-6 of the result: f32 sums over THREADS partial sums
+//   norm:     x / sqrt(mean(x^2) + eps) * weight   error 1e-6 of the result: f32 sums over NORM_THREADS partial sums
 //   binary:   a + b, a * b (b may be one row), silu(a), silu(a) * b
 // Packed results are rounded to half a step of each group's scale.
 // Called by src/backend/hip/launch.rs.
 #include "pack.h"
 
 constexpr int THREADS = 256;
+// More for a norm: there may be one row only.
+constexpr int NORM_THREADS = 1024;
 constexpr int CHUNK = 1024;
 
 struct Rows {
@@ -32,24 +34,24 @@ DEVICE const float *row_of(const Rows &x, int row, int n_mid) {
 }
 
 template <bool PACK> DEVICE void norm(const Norm &a) {
-    LDS float room[THREADS / WAVE];
+    LDS float room[NORM_THREADS / WAVE];
     int row = block_x();
     if (row >= live(a.run, a.extent, a.capacity) * a.n_mid) return;
     const float *x = row_of(a.x, row, a.n_mid);
     float sum = 0;
-    for (int i = thread(); i < a.n; i += THREADS) sum += x[i] * x[i];
-    float factor = 1 / square_root(block_sum<THREADS / WAVE>(sum, room) / a.n + a.eps);
+    for (int i = thread(); i < a.n; i += NORM_THREADS) sum += x[i] * x[i];
+    float factor = 1 / square_root(block_sum<NORM_THREADS / WAVE>(sum, room) / a.n + a.eps);
     float *y = (float *)row_of(a.y, row, a.n_mid);
     u8 *packed = a.packed + row * packed_row(a.n);
-    for (int i = thread(); i < a.n; i += THREADS) {
+    for (int i = thread(); i < a.n; i += NORM_THREADS) {
         float v = x[i] * factor;
         if (a.weight) v *= a.weight[i];
         if constexpr (PACK) pack_group(v, packed, a.n, i / 32);
         else y[i] = v;
     }
 }
-KERNEL(THREADS) rms_norm(Norm a) { norm<false>(a); }
-KERNEL(THREADS) rms_norm_pack(Norm a) { norm<true>(a); }
+KERNEL(NORM_THREADS) rms_norm(Norm a) { norm<false>(a); }
+KERNEL(NORM_THREADS) rms_norm_pack(Norm a) { norm<true>(a); }
 
 struct Binary {
     Rows a, b, y; // strides of b are 0 where it is one row

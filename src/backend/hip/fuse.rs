@@ -11,9 +11,14 @@ use crate::quant::GgmlType;
 /// The columns up to which products go through the kernels for few.
 pub(super) const MAX_COLUMNS: usize = 8;
 
-/// Query heads that a block of an attention takes, of those of a key head.
-pub(super) fn heads_of_block(per_kv: usize) -> usize {
-    if per_kv >= 3 { 4 } else { per_kv }
+/// Query heads that a block of an attention takes, of the `per_kv` of a key head, over so many cells. Where
+/// there are few cells, more blocks are worth more than reading each key once.
+pub(super) fn heads_of_block(per_kv: usize, n_cells: usize) -> usize {
+    match per_kv {
+        _ if n_cells <= 4096 => 1,
+        0..=2 => per_kv,
+        _ => 4,
+    }
 }
 
 /// What a launch does.
@@ -184,9 +189,9 @@ impl Fuse<'_> {
 
     /// Whether the blocks of an attention make whole groups of its result.
     fn packs(&self, attention: TensorId) -> bool {
-        let [q, _, v] = [0, 1, 2].map(|i| self.graph.node(self.src(attention, i)).ne);
+        let [q, k, v] = [0, 1, 2].map(|i| self.graph.node(self.src(attention, i)).ne);
         let (dim, per_kv) = (v[0], q[1] / v[2]);
-        let heads = heads_of_block(per_kv);
+        let heads = heads_of_block(per_kv, k[1]);
         (dim * heads).is_multiple_of(32) && (dim * (per_kv % heads)).is_multiple_of(32)
     }
 

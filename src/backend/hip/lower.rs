@@ -10,15 +10,15 @@ use crate::graph::{DType, Extent, Graph, Input, KvHalf, Op, RopeStyle, Tensor, T
 use crate::quant::GgmlType;
 use crate::{Error, Result};
 
-/// Rows that a block of `matvec.hip` makes, and its threads.
+/// Rows that a block of `matvec.hip` makes.
 const TILE: usize = 32;
-const MATVEC_THREADS: u32 = 512;
 /// Rows and columns that a block of `matmul.hip` makes, and the columns from which on it is used.
 const MATMUL_TILE: [usize; 2] = [128, 64];
 const MATMUL_COLUMNS: usize = 64;
 /// Threads of the blocks of all other kernels but those named below.
 const THREADS: u32 = 256;
 const ROPE_THREADS: u32 = 128;
+const NORM_THREADS: u32 = 1024;
 /// Elements that a block of `elementwise.hip` and `experts.hip` takes.
 const CHUNK: usize = 1024;
 
@@ -99,7 +99,7 @@ impl Shape {
         let (n_head, n_head_kv, n_tokens) = (q.ne[1], k.ne[2], q.ne[2]);
         let lanes = (k.ne[0].max(v.ne[0]).div_ceil(8)).next_power_of_two().clamp(8, 32);
         let per_kv = n_head / n_head_kv;
-        let heads = heads_of_block(per_kv);
+        let heads = heads_of_block(per_kv, k.ne[1]);
         let blocks = n_head_kv * per_kv.div_ceil(heads);
         // Two blocks to a compute unit hide each other's latency; a split is at least a word of the mask.
         let splits = (2 * n_cu).div_ceil(blocks * n_tokens).clamp(1, k.ne[1] / 64);
@@ -316,7 +316,7 @@ impl Lower<'_> {
         }
         let (n, each) = self.columns(first);
         let (unit, kernel) = (self.unit("matvec", self.src(first, 0))?, format!("matvec_{each}"));
-        self.launch((&unit, &kernel), [tiles, n, 1], MATVEC_THREADS, &a)
+        self.launch((&unit, &kernel), [tiles, n, 1], THREADS, &a)
     }
 
     fn then_norm(&mut self, product: TensorId, norm: TensorId) -> Result<()> {
@@ -333,7 +333,7 @@ impl Lower<'_> {
         let (n, each) = self.columns(product);
         let tiles = self.node(product).ne[0] / TILE;
         let (unit, kernel) = (self.unit("matvec", self.src(product, 0))?, format!("matvec_norm_{each}"));
-        self.launch((&unit, &kernel), [tiles, n, 1], MATVEC_THREADS, &a)
+        self.launch((&unit, &kernel), [tiles, n, 1], THREADS, &a)
     }
 
     fn swiglu(&mut self, gate: TensorId, up: TensorId, gated: TensorId) -> Result<()> {
@@ -346,7 +346,7 @@ impl Lower<'_> {
         let (n, each) = self.columns(gate);
         let tiles = self.node(gate).ne[0] / TILE;
         let (unit, kernel) = (self.unit("matvec", self.src(gate, 0))?, format!("matvec_swiglu_{each}"));
-        self.launch((&unit, &kernel), [tiles, n, 1], MATVEC_THREADS, &a)
+        self.launch((&unit, &kernel), [tiles, n, 1], THREADS, &a)
     }
 
     fn weight(&self, id: TensorId) -> Result<Weight> {
@@ -469,7 +469,7 @@ impl Lower<'_> {
         let mut a = MatVec { offsets, n_expert: n_expert as i32, ..self.mat_vec(x, id)? };
         (a.w[0], a.y[0]) = (self.weight(w)?, y);
         let unit = self.unit("matvec", w)?;
-        self.launch((&unit, "matvec_id"), [m.div_ceil(TILE), pairs, 1], MATVEC_THREADS, &a)
+        self.launch((&unit, "matvec_id"), [m.div_ceil(TILE), pairs, 1], THREADS, &a)
     }
 
     fn norm(&mut self, id: TensorId) -> Result<()> {
@@ -492,7 +492,7 @@ impl Lower<'_> {
             run: self.at.run,
         };
         let kernel = if packed { "rms_norm_pack" } else { "rms_norm" };
-        self.launch(("elementwise", kernel), [t.n_rows(), 1, 1], THREADS, &a)
+        self.launch(("elementwise", kernel), [t.n_rows(), 1, 1], NORM_THREADS, &a)
     }
 
     fn binary(&mut self, id: TensorId, kernel: &str) -> Result<()> {
