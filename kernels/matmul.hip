@@ -9,7 +9,7 @@
 // Grid: (rows / ROWS, columns / COLUMNS), rounded up. Block: THREADS. Blocks beyond the live columns end at once.
 // Bytes moved: the matrix once for each COLUMNS columns, x once for each ROWS rows.
 // Error: as matvec.hip. Called by src/backend/hip/launch.rs.
-// budget: b128 matrix
+// budget: b128 wmma
 #include "types.h"
 
 constexpr int THREADS = 256;
