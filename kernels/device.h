@@ -5,6 +5,9 @@
 // (-nogpuinc), by hipRTC, or by nvcc and NVRTC.
 #pragma once
 
+// KERNEL_AT is for kernels whose registers NVIDIA's compiler should bound so that as many blocks fit a multiprocessor;
+// AMD's registers are many enough.
+
 typedef signed char i8;
 typedef unsigned char u8;
 typedef short i16;
@@ -16,11 +19,13 @@ typedef unsigned long long u64;
 #define NVIDIA 1
 #define DEVICE static __device__ __forceinline__
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define KERNEL_AT(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define LDS __shared__
 #else
 #define NVIDIA 0
 #define DEVICE static __attribute__((device)) inline __attribute__((always_inline))
 #define KERNEL(threads) extern "C" __attribute__((global)) void __attribute__((amdgpu_flat_work_group_size(threads, threads)))
+#define KERNEL_AT(threads, blocks) KERNEL(threads)
 #define LDS __attribute__((shared))
 #endif
 

@@ -18,18 +18,17 @@
 #include "pack.h"
 #include "types.h"
 
-#ifndef TUNE_T
-#define TUNE_T 256
-#define TUNE_KS 1
-#define TUNE_A 2
-#define TUNE_B 1
-#endif
+typedef RF_TYPE T;
+
 constexpr int TILE = 32;
-constexpr int THREADS = TUNE_T;
+constexpr int THREADS = 256;
 constexpr int WAVES = THREADS / WAVE;
-// Waves that share a row, each taking its part of k; and the rows of a wave.
-constexpr int PARTS = TUNE_KS;
-constexpr int ROWS = TILE * PARTS / WAVES;
+// Waves that share a row of a product with one column, each taking a part of k. Groups of some types take more
+// registers than others while they are on their way: two waves with half of the groups each have more of them there.
+template <int C> constexpr int PARTS = C == 1 && WAVE == 32 && T::BLOCK > 32 ? 2 : 1;
+template <int C> constexpr int ROWS = TILE * PARTS<C> / WAVES;
+// Blocks to a multiprocessor, see KERNEL_AT.
+#define BLOCKS (T::BLOCK > 32 ? 2 : 3)
 
 struct MatVec {
     Weight w[3];
@@ -53,32 +52,32 @@ struct MatVec {
 
 // The sums of a tile, and of the squares of lazily normed columns, by the part of k they are over.
 template <int C> struct Sums {
-    float products[PARTS][C][TILE];
-    float squares[PARTS][C];
-
-    // Row r of column c, all told.
-    DEVICE float at(const MatVec &a, const Sums &s, int c, int r) {
-        float sum = 0, squares = 0;
-#pragma unroll
-        for (int p = 0; p < PARTS; p++) {
-            sum += s.products[p][c][r];
-            squares += s.squares[p][c];
-        }
-        return a.lazy ? sum / square_root(squares / a.w[0].k + a.eps) : sum;
-    }
+    float products[PARTS<C>][C][TILE];
+    float squares[PARTS<C>][C];
 };
 
+// Row r of column c, all told.
+template <int C> DEVICE float total(const MatVec &a, const Sums<C> &s, int c, int r) {
+    float sum = 0, squares = 0;
+#pragma unroll
+    for (int p = 0; p < PARTS<C>; p++) {
+        sum += s.products[p][c][r];
+        squares += s.squares[p][c];
+    }
+    return a.lazy ? sum / square_root(squares / a.w[0].k + a.eps) : sum;
+}
+
 // Products of the rows `first`.. of a matrix, up to TILE and to `end`, into LDS. A barrier has to follow.
-template <class T, int C> DEVICE void products(const MatVec &a, const Weight &w, long first, long end, int column, Sums<C> &out) {
-    constexpr int AHEAD = C == 1 ? TUNE_A : 1;
-    const int part = wave() / (WAVES / PARTS), row = wave() % (WAVES / PARTS) * ROWS;
+template <int C> DEVICE void products(const MatVec &a, const Weight &w, long first, long end, int column, Sums<C> &out) {
+    constexpr int R = ROWS<C>, P = PARTS<C>;
+    const int part = wave() / (WAVES / P), row = wave() % (WAVES / P) * R;
     const int k = w.k, groups = k / 32;
     const long stride = packed_row(k);
     const u8 *x = a.x + column * stride;
-    Row rows[ROWS];
-    float acc[ROWS][C], squares[C];
+    Row rows[R];
+    float acc[R][C], squares[C];
 #pragma unroll
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < R; r++) {
         // The last row in place of those beyond.
         rows[r] = row_of<T>(w, first + row + r < end ? first + row + r : end - 1);
 #pragma unroll
@@ -86,55 +85,45 @@ template <class T, int C> DEVICE void products(const MatVec &a, const Weight &w,
     }
 #pragma unroll
     for (int c = 0; c < C; c++) squares[c] = 0;
-    for (int at = part * WAVE + lane(); at < groups; at += WAVE * PARTS * AHEAD) {
+    for (int g = part * WAVE + lane(); g < groups; g += WAVE * P) {
         // Everything is on its way before the first of it is used.
-        typename T::Raw raw[AHEAD][ROWS];
+        typename T::Raw raw[R];
 #pragma unroll
-        for (int u = 0; u < AHEAD; u++) {
-            int g = at + u * WAVE * PARTS;
-            if (u > 0 && g >= groups) break;
+        for (int r = 0; r < R; r++) T::fetch(raw[r], rows[r], g);
+        Group o[R];
 #pragma unroll
-            for (int r = 0; r < ROWS; r++) T::fetch(raw[u][r], rows[r], g);
-        }
+        for (int r = 0; r < R; r++) T::unpack(o[r], raw[r], g, a.grids);
 #pragma unroll
-        for (int u = 0; u < AHEAD; u++) {
-            int g = at + u * WAVE * PARTS;
-            if (u > 0 && g >= groups) break;
-            Group o[ROWS];
+        for (int c = 0; c < C; c++) {
+            const u8 *y = x + c * stride;
+            U4 lo = load<U4>(y + g * 32), hi = load<U4>(y + g * 32 + 16);
+            Scale s = load<Scale>(y + k + g * 8);
+            if (a.lazy) squares[c] += load<float>(y + k + k / 4 + g * 4);
 #pragma unroll
-            for (int r = 0; r < ROWS; r++) T::unpack(o[r], raw[u][r], g, a.grids);
-#pragma unroll
-            for (int c = 0; c < C; c++) {
-                const u8 *y = x + c * stride;
-                U4 lo = load<U4>(y + g * 32), hi = load<U4>(y + g * 32 + 16);
-                Scale s = load<Scale>(y + k + g * 8);
-                if (a.lazy) squares[c] += load<float>(y + k + k / 4 + g * 4);
-#pragma unroll
-                for (int r = 0; r < ROWS; r++) {
-                    const int *q = o[r].q;
-                    int head = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
-                    int tail = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
-                    float v;
-                    if constexpr (T::HALVES) {
-                        v = o[r].d[0] * head + o[r].d[1] * tail;
-                        if constexpr (T::MIN) v -= o[r].m[0] * s.s0 + o[r].m[1] * s.s1;
-                    } else {
-                        v = o[r].d[0] * (head + tail);
-                        if constexpr (T::MIN) v -= o[r].m[0] * (s.s0 + s.s1);
-                    }
-                    acc[r][c] += s.d * v;
+            for (int r = 0; r < R; r++) {
+                const int *q = o[r].q;
+                int head = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
+                int tail = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
+                float v;
+                if constexpr (T::HALVES) {
+                    v = o[r].d[0] * head + o[r].d[1] * tail;
+                    if constexpr (T::MIN) v -= o[r].m[0] * s.s0 + o[r].m[1] * s.s1;
+                } else {
+                    v = o[r].d[0] * (head + tail);
+                    if constexpr (T::MIN) v -= o[r].m[0] * (s.s0 + s.s1);
                 }
+                acc[r][c] += s.d * v;
             }
+            // One column after another, lest those of all be fetched at once into more registers than there are.
+            if constexpr (C == 8) asm volatile("" ::: "memory");
         }
     }
 #pragma unroll
     for (int c = 0; c < C; c++) {
-        if (a.lazy && row == 0) {
-            squares[c] = reduce<Sum, WAVE>(squares[c]);
-            if (lane() == 0) out.squares[part][c] = squares[c];
-        }
+        squares[c] = reduce<Sum, WAVE>(squares[c]);
+        if (row == 0 && lane() == 0) out.squares[part][c] = squares[c];
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) {
+        for (int r = 0; r < R; r++) {
             float v = reduce<Sum, WAVE>(acc[r][c]);
             if (lane() == 0) out.products[part][c][row + r] = v;
         }
@@ -144,7 +133,7 @@ template <class T, int C> DEVICE void products(const MatVec &a, const Weight &w,
 // Columns that a wave finishes, a lane to each row.
 template <int C> constexpr int TURNS = (C + WAVES - 1) / WAVES;
 
-template <class T, int C> DEVICE void plain(const MatVec &a) {
+template <int C> DEVICE void plain(const MatVec &a) {
     LDS Sums<C> sums;
     const int tile = block_x(), m = tile < a.tiles[0] ? 0 : tile < a.tiles[1] ? 1 : 2, column = block_y() * C;
     if (column >= live(a.run, a.extent, a.capacity)) return;
@@ -159,16 +148,16 @@ template <class T, int C> DEVICE void plain(const MatVec &a) {
         extra[i] = c < C && writes && a.bias[m] ? a.bias[m][row] : 0;
         if (c < C && writes && a.residual) extra[i] += a.residual[(long)(column + c) * a.stride[m] + row];
     }
-    products<T, C>(a, w, first, w.n_rows, column, sums);
+    products<C>(a, w, first, w.n_rows, column, sums);
     barrier();
 #pragma unroll
     for (int i = 0; i < TURNS<C>; i++) {
         const int c = wave() + i * WAVES;
-        if (c < C && writes) a.y[m][(long)(column + c) * a.stride[m] + row] = sums.at(a, sums, c, lane() % 32) + extra[i];
+        if (c < C && writes) a.y[m][(long)(column + c) * a.stride[m] + row] = total(a, sums, c, lane() % 32) + extra[i];
     }
 }
 
-template <class T, int C> DEVICE void then_norm(const MatVec &a) {
+template <int C> DEVICE void then_norm(const MatVec &a) {
     LDS Sums<C> sums;
     const int first = block_x() * TILE, row = first + lane() % 32, column = block_y() * C;
     const Weight &w = a.w[0];
@@ -180,13 +169,13 @@ template <class T, int C> DEVICE void then_norm(const MatVec &a) {
         extra[i] = c < C && a.bias[0] ? a.bias[0][row] : 0;
         if (c < C && a.residual) extra[i] += a.residual[(long)(column + c) * a.stride[0] + row];
     }
-    products<T, C>(a, w, first, w.n_rows, column, sums);
+    products<C>(a, w, first, w.n_rows, column, sums);
     barrier();
 #pragma unroll
     for (int i = 0; i < TURNS<C>; i++) {
         const int c = wave() + i * WAVES;
         if (c >= C) break;
-        float v = sums.at(a, sums, c, lane() % 32) + extra[i];
+        float v = total(a, sums, c, lane() % 32) + extra[i];
         if (lane() < 32) a.y[0][(long)(column + c) * a.stride[0] + row] = v;
         float squares = reduce<Sum, 32>(v * v);
         u8 *packed = a.packed + (column + c) * packed_row(w.n_rows);
@@ -195,15 +184,15 @@ template <class T, int C> DEVICE void then_norm(const MatVec &a) {
     }
 }
 
-template <class T, int C> DEVICE void swiglu(const MatVec &a) {
+template <int C> DEVICE void swiglu(const MatVec &a) {
     LDS Sums<C> sums[2];
     const int first = block_x() * TILE, row = first + lane() % 32, column = block_y() * C;
     const int n = a.w[0].n_rows;
-    products<T, C>(a, a.w[0], first, n, column, sums[0]);
-    products<T, C>(a, a.w[1], first, n, column, sums[1]);
+    products<C>(a, a.w[0], first, n, column, sums[0]);
+    products<C>(a, a.w[1], first, n, column, sums[1]);
     barrier();
     for (int c = wave(); c < C; c += WAVES) {
-        float gate = sums[0].at(a, sums[0], c, lane() % 32), up = sums[1].at(a, sums[1], c, lane() % 32);
+        float gate = total(a, sums[0], c, lane() % 32), up = total(a, sums[1], c, lane() % 32);
         if (a.bias[0]) gate += a.bias[0][row];
         if (a.bias[1]) up += a.bias[1][row];
         float v = gate / (1 + exponential(-gate)) * up;
@@ -218,16 +207,16 @@ KERNEL(THREADS) matvec_id(MatVec a) {
     int e = 0;
     while (a.offsets[e + 1] <= pair) e++;
     const long start = (long)e * n_rows;
-    products<RF_TYPE, 1>(a, a.w[0], start + first, start + n_rows, pair, sums);
+    products<1>(a, a.w[0], start + first, start + n_rows, pair, sums);
     barrier();
-    if (thread() < TILE && row < n_rows) a.y[0][(long)pair * a.stride[0] + row] = sums.at(a, sums, 0, lane());
+    if (thread() < TILE && row < n_rows) a.y[0][(long)pair * a.stride[0] + row] = total(a, sums, 0, lane());
 }
 
-#define MATVEC(C)                                                                                           \
-    extern "C" __global__ void __launch_bounds__(THREADS, TUNE_B) matvec_##C(MatVec a) { plain<RF_TYPE, C>(a); }                                          \
-    extern "C" __global__ void __launch_bounds__(THREADS, TUNE_B) matvec_norm_##C(MatVec a) { then_norm<RF_TYPE, C>(a); }                                 \
-    extern "C" __global__ void __launch_bounds__(THREADS, TUNE_B) matvec_swiglu_##C(MatVec a) { swiglu<RF_TYPE, C>(a); }
-MATVEC(1)
-MATVEC(2)
-MATVEC(4)
-MATVEC(8)
+#define MATVEC(C, blocks)                                                                                   \
+    KERNEL_AT(THREADS, blocks) matvec_##C(MatVec a) { plain<C>(a); }                                        \
+    KERNEL_AT(THREADS, blocks) matvec_norm_##C(MatVec a) { then_norm<C>(a); }                               \
+    KERNEL_AT(THREADS, blocks) matvec_swiglu_##C(MatVec a) { swiglu<C>(a); }
+MATVEC(1, BLOCKS)
+MATVEC(2, 1)
+MATVEC(4, 1)
+MATVEC(8, 1)

@@ -179,7 +179,6 @@ impl Lower<'_> {
         args: &impl bytemuck::NoUninit,
     ) -> Result<()> {
         let grid = grid.map(|n| n as u32);
-        let block = if unit.starts_with("matvec") { std::env::var("TUNE_T").map_or(block, |t| t.parse().unwrap()) } else { block };
         let function = self.kernels.function(unit, kernel)?;
         self.out.push(Launch { function, grid, block, args: bytemuck::bytes_of(args).to_vec() });
         Ok(())
