@@ -9,7 +9,7 @@
 // How many cells there are is read from device memory; splits beyond them end at once.
 // Heads of up to 8 * L elements. Keys and values are of the type RF_KV; L and G are chosen by the host.
 // Bytes moved: each visible 64 cells' keys and values once for each G heads.
-// Error: f32 sums; exponentials to 2 units. Called by src/backend/hip/launch.rs.
+// Error: f32 sums; exponentials to 2 units. Called by src/backend/hip/lower.rs.
 // budget f16: b128
 #include "kv.h"
 #include "pack.h"

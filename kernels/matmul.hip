@@ -8,7 +8,7 @@
 //
 // Grid: (rows / ROWS, columns / COLUMNS), rounded up. Block: THREADS. Blocks beyond the live columns end at once.
 // Bytes moved: the matrix once for each COLUMNS columns, x once for each ROWS rows.
-// Error: as matvec.hip. Called by src/backend/hip/launch.rs.
+// Error: as matvec.hip. Called by src/backend/hip/lower.rs.
 // budget: b128 wmma
 #include "types.h"
 

@@ -13,7 +13,7 @@
 //   matvec_swiglu_C  matrices 0 and 1 are gate and up; silu(gate) * up -> packed
 //   matvec_id        column p by the matrix of the expert that the sorted row p belongs to -> y    (grid y: pairs)
 // Error: that of x in 8 bits (half a step of each group's scale), and of f32 sums of k / 32 products.
-// Called by src/backend/hip/launch.rs.
+// Called by src/backend/hip/lower.rs.
 // budget: b128 dot4
 #include "pack.h"
 #include "types.h"
@@ -69,63 +69,67 @@ template <int C> DEVICE float total(const MatVec &a, const Sums<C> &s, int c, in
 
 // Products of the rows `first`.. of a matrix, up to TILE and to `end`, into LDS. A barrier has to follow.
 template <int C> DEVICE void products(const MatVec &a, const Weight &w, long first, long end, int column, Sums<C> &out) {
-    constexpr int R = ROWS<C>, P = PARTS<C>;
-    const int part = wave() / (WAVES / P), row = wave() % (WAVES / P) * R;
+    // Of many columns, a few rows at a time: more do not fit the registers.
+    constexpr int R = C < 8 ? ROWS<C> : T::HALVES ? 1 : 2, P = PARTS<C>;
+    const int part = wave() / (WAVES / P);
     const int k = w.k, groups = k / 32;
     const long stride = packed_row(k);
     const u8 *x = a.x + column * stride;
-    Row rows[R];
-    float acc[R][C], squares[C];
-#pragma unroll
-    for (int r = 0; r < R; r++) {
-        // The last row in place of those beyond.
-        rows[r] = row_of<T>(w, first + row + r < end ? first + row + r : end - 1);
-#pragma unroll
-        for (int c = 0; c < C; c++) acc[r][c] = 0;
-    }
-#pragma unroll
-    for (int c = 0; c < C; c++) squares[c] = 0;
-    for (int g = part * WAVE + lane(); g < groups; g += WAVE * P) {
-        // Everything is on its way before the first of it is used.
-        typename T::Raw raw[R];
-#pragma unroll
-        for (int r = 0; r < R; r++) T::fetch(raw[r], rows[r], g);
-        Group o[R];
-#pragma unroll
-        for (int r = 0; r < R; r++) T::unpack(o[r], raw[r], g, a.grids);
-#pragma unroll
-        for (int c = 0; c < C; c++) {
-            const u8 *y = x + c * stride;
-            U4 lo = load<U4>(y + g * 32), hi = load<U4>(y + g * 32 + 16);
-            Scale s = load<Scale>(y + k + g * 8);
-            if (a.lazy) squares[c] += load<float>(y + k + k / 4 + g * 4);
-#pragma unroll
-            for (int r = 0; r < R; r++) {
-                const int *q = o[r].q;
-                int head = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
-                int tail = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
-                float v;
-                if constexpr (T::HALVES) {
-                    v = o[r].d[0] * head + o[r].d[1] * tail;
-                    if constexpr (T::MIN) v -= o[r].m[0] * s.s0 + o[r].m[1] * s.s1;
-                } else {
-                    v = o[r].d[0] * (head + tail);
-                    if constexpr (T::MIN) v -= o[r].m[0] * (s.s0 + s.s1);
-                }
-                acc[r][c] += s.d * v;
-            }
-            // One column after another, lest those of all be fetched at once into more registers than there are.
-            if constexpr (C == 8) asm volatile("" ::: "memory");
-        }
-    }
-#pragma unroll
-    for (int c = 0; c < C; c++) {
-        squares[c] = reduce<Sum, WAVE>(squares[c]);
-        if (row == 0 && lane() == 0) out.squares[part][c] = squares[c];
+#pragma unroll 1
+    for (int pass = 0; pass < ROWS<C> / R; pass++) {
+        const int row = wave() % (WAVES / P) * ROWS<C> + pass * R;
+        Row rows[R];
+        float acc[R][C], squares[C];
 #pragma unroll
         for (int r = 0; r < R; r++) {
-            float v = reduce<Sum, WAVE>(acc[r][c]);
-            if (lane() == 0) out.products[part][c][row + r] = v;
+            // The last row in place of those beyond.
+            rows[r] = row_of<T>(w, first + row + r < end ? first + row + r : end - 1);
+#pragma unroll
+            for (int c = 0; c < C; c++) acc[r][c] = 0;
+        }
+#pragma unroll
+        for (int c = 0; c < C; c++) squares[c] = 0;
+#pragma unroll 1
+        for (int g = part * WAVE + lane(); g < groups; g += WAVE * P) {
+            // Everything is on its way before the first of it is used.
+            typename T::Raw raw[R];
+#pragma unroll
+            for (int r = 0; r < R; r++) T::fetch(raw[r], rows[r], g);
+            Group o[R];
+#pragma unroll
+            for (int r = 0; r < R; r++) T::unpack(o[r], raw[r], g, a.grids);
+#pragma unroll
+            for (int c = 0; c < C; c++) {
+                const u8 *y = x + c * stride;
+                U4 lo = load<U4>(y + g * 32), hi = load<U4>(y + g * 32 + 16);
+                Scale s = load<Scale>(y + k + g * 8);
+                if (a.lazy) squares[c] += load<float>(y + k + k / 4 + g * 4);
+#pragma unroll
+                for (int r = 0; r < R; r++) {
+                    const int *q = o[r].q;
+                    int head = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
+                    int tail = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
+                    float v;
+                    if constexpr (T::HALVES) {
+                        v = o[r].d[0] * head + o[r].d[1] * tail;
+                        if constexpr (T::MIN) v -= o[r].m[0] * s.s0 + o[r].m[1] * s.s1;
+                    } else {
+                        v = o[r].d[0] * (head + tail);
+                        if constexpr (T::MIN) v -= o[r].m[0] * (s.s0 + s.s1);
+                    }
+                    acc[r][c] += s.d * v;
+                }
+            }
+        }
+#pragma unroll
+        for (int c = 0; c < C; c++) {
+            squares[c] = reduce<Sum, WAVE>(squares[c]);
+            if (row == 0 && lane() == 0) out.squares[part][c] = squares[c];
+#pragma unroll
+            for (int r = 0; r < R; r++) {
+                float v = reduce<Sum, WAVE>(acc[r][c]);
+                if (lane() == 0) out.products[part][c][row + r] = v;
+            }
         }
     }
 }
