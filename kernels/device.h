@@ -206,19 +206,30 @@ DEVICE u16 f32_to_bf16(float f) {
     return (u + 0x7fff + (u >> 16 & 1)) >> 16;
 }
 
+#if NVIDIA
+DEVICE float square_root(float x) { return sqrtf(x); }
+DEVICE float exponential(float x) { return expf(x); }
+DEVICE float absolute(float x) { return fabsf(x); }
+// To the nearest integer, ties to even.
+DEVICE float nearest(float x) { return rintf(x); }
+DEVICE double nearest(double x) { return rint(x); }
+DEVICE double multiply_add(double a, double b, double c) { return fma(a, b, c); }
+#else
 DEVICE float square_root(float x) { return __builtin_sqrtf(x); }
 DEVICE float exponential(float x) { return __builtin_expf(x); }
 DEVICE float absolute(float x) { return __builtin_fabsf(x); }
-DEVICE float larger(float a, float b) { return a > b ? a : b; }
-// To the nearest integer, ties to even.
 DEVICE float nearest(float x) { return __builtin_rintf(x); }
+DEVICE double nearest(double x) { return __builtin_rint(x); }
+DEVICE double multiply_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#endif
+DEVICE float larger(float a, float b) { return a > b ? a : b; }
 
 // Sine and cosine of an angle in f64, to about one unit of f32: reduced in f64 to an eighth of a turn,
 // then Taylor's series.
 DEVICE void sine_cosine(double angle, float *sine, float *cosine) {
-    double quarter = __builtin_rint(angle * 0.63661977236758134308);
-    double rest = __builtin_fma(quarter, -1.57079632679489655800, angle);
-    rest = __builtin_fma(quarter, -6.12323399573676603587e-17, rest);
+    double quarter = nearest(angle * 0.63661977236758134308);
+    double rest = multiply_add(quarter, -1.57079632679489655800, angle);
+    rest = multiply_add(quarter, -6.12323399573676603587e-17, rest);
     double r2 = rest * rest;
     double s = -2.5052108385441718775e-8 * r2 + 2.7557319223985890653e-6;
     s = s * r2 - 1.9841269841269841270e-4;

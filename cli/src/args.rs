@@ -111,8 +111,9 @@ pub struct ComputeArgs {
         value_parser = cache_type()
     )]
     pub cache_type_v: GgmlType,
-    /// Where to compute: cpu, or gpu0, gpu1, .. as `rocmforge devices` numbers them
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    /// Where to compute: cpu, hip0, hip1, .. as `rocmforge devices` lists them, or auto: the first GPU that can be used and
+    /// holds the model, or else the CPU
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Device,
     /// Read the weights into memory in place of mapping the file: a slower start, faster generation
     #[arg(long)]

@@ -16,6 +16,7 @@ use crate::Result;
 use crate::gguf;
 use crate::graph::passes::Packing;
 use crate::graph::{Graph, KvHalf, WeightId};
+use crate::log::{Log, info};
 use crate::quant::GgmlType;
 
 /// The weights of a model, bound to a backend. Immutable; shared by all contexts of the model.
@@ -106,28 +107,45 @@ pub type AbortCheck<'a> = &'a mut dyn FnMut() -> bool;
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// The processor.
+    /// The first GPU that can be used and holds the model, or else the processor.
     #[default]
+    Auto,
+    /// The processor.
     Cpu,
-    /// The GPU of this number; an error if it cannot be used.
+    /// The GPU with this number; an error if it cannot be used.
     Gpu(usize),
 }
 
 impl Device {
-    /// The backend for it.
-    pub fn open(self) -> Result<Arc<dyn Backend>> {
-        Ok(match self {
-            Device::Cpu => Arc::new(cpu::Cpu::new()?),
-            Device::Gpu(index) => Arc::new(hip::Hip::open(index)?),
-        })
+    /// The backend for it, and which device that is: not [`Device::Auto`]. `bytes` is the size of the
+    /// model's weights. If no GPU is chosen, the log says why.
+    pub fn open(self, bytes: u64, log: &Log) -> Result<(Device, Arc<dyn Backend>)> {
+        match self {
+            Device::Cpu => Ok((self, Arc::new(cpu::Cpu::new()?))),
+            #[cfg(unix)]
+            Device::Gpu(index) => Ok((self, Arc::new(hip::Hip::open(index)?))),
+            #[cfg(unix)]
+            Device::Auto => match hip::Hip::choose(bytes) {
+                Ok((index, gpu)) => Ok((Device::Gpu(index), Arc::new(gpu))),
+                Err(why) => {
+                    info!(log, "the CPU computes: {why}");
+                    Device::Cpu.open(bytes, log)
+                }
+            },
+            #[cfg(not(unix))]
+            Device::Gpu(_) => Err(crate::Error::Unsupported("GPUs are used on Unix only".into())),
+            #[cfg(not(unix))]
+            Device::Auto => Device::Cpu.open(bytes, log),
+        }
     }
 }
 
 impl std::fmt::Display for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Device::Auto => f.write_str("auto"),
             Device::Cpu => f.write_str("cpu"),
-            Device::Gpu(index) => write!(f, "gpu{index}"),
+            Device::Gpu(index) => write!(f, "hip{index}"),
         }
     }
 }
@@ -135,12 +153,13 @@ impl std::fmt::Display for Device {
 impl std::str::FromStr for Device {
     type Err = String;
 
-    /// `cpu`, or `gpu` and a number.
+    /// `auto`, `cpu`, or `hip` and a number.
     fn from_str(name: &str) -> std::result::Result<Device, String> {
-        let number = || name.strip_prefix("gpu")?.parse().ok();
+        let number = || name.strip_prefix("hip")?.parse().ok();
         match name {
+            "auto" => Ok(Device::Auto),
             "cpu" => Ok(Device::Cpu),
-            _ => number().map(Device::Gpu).ok_or_else(|| "expected cpu, gpu0, gpu1, ..".into()),
+            _ => number().map(Device::Gpu).ok_or_else(|| "expected auto, cpu, hip0, hip1, ..".into()),
         }
     }
 }

@@ -38,6 +38,14 @@ pub(super) fn cpu() -> Result<*const rf_device, Failure> {
     Ok(lend(CPU.get_or_try_init(|| devices::cpu().map(Handle::new))?))
 }
 
+/// The device of a model that computes on `id`.
+pub(super) fn of(id: crate::backend::Device) -> Result<*const rf_device, Failure> {
+    let crate::backend::Device::Gpu(index) = id else { return cpu() };
+    // All are listed, in the order of their numbers.
+    let gone = || Failure::new(rf_status::NotFound, format!("GPU {index} is not there any more"));
+    gpus()?.get(index).map(lend).ok_or_else(gone)
+}
+
 /// Those of the GPUs, as they were when there were any for the first time.
 fn gpus() -> crate::Result<&'static [Handle<Device>]> {
     let found = || Ok(devices::gpus()?.into_iter().map(Handle::new).collect());

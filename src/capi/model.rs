@@ -10,8 +10,9 @@ use super::ffi::{
     out_handle, params, put_str,
 };
 use super::{device, rf_device, rf_status, rf_vocab};
+use crate::backend::Device;
 use crate::gguf;
-use crate::log::{Level, Log, info};
+use crate::log::{Level, Log};
 use crate::model::Hparams;
 use crate::{Model, ModelParams};
 
@@ -90,8 +91,10 @@ pub(super) fn log(callback: rf_log_callback, user_data: *mut c_void) -> Log {
 pub struct rf_model_params {
     /// sizeof(rf_model_params).
     pub struct_size: usize,
-    /// How many layers a GPU computes: 0 none, -1 (the default) what is best. This build has no GPU
-    /// backend: -1 chooses the CPU and logs it, more than 0 is an error. See rf_model_device().
+    /// How many layers a GPU computes: 0 none; all of the model's or more, the first GPU computes it, or
+    /// the load fails with the reason; -1 (the default): the first GPU that can be used and holds the
+    /// model, or else the CPU, with a line in the log. A model is computed on one device: some of its
+    /// layers are RF_STATUS_UNSUPPORTED. See rf_model_device().
     pub n_gpu_layers: i32,
     /// Leave the weights alone: for tokenizing and metadata. Default false.
     pub vocab_only: Flag,
@@ -185,22 +188,20 @@ fn load(path: &CStr, p: &rf_model_params) -> Outcome<Loaded> {
         return Err(Failure::invalid("the reserved bytes of rf_model_params are not zero; initialise it"));
     }
     let log = log(p.log_callback, p.log_user_data);
-    match p.n_gpu_layers {
-        0 => {}
-        -1 => info!(log, "n_gpu_layers is -1 (auto): this build has no GPU backend, the CPU computes"),
-        n if n > 0 => {
-            let message = format!(
-                "n_gpu_layers is {n}, but this build has no GPU backend; set it to 0 (CPU) or -1 (what is best)"
-            );
-            return Err(Failure::new(rf_status::Unsupported, message));
-        }
-        n => return Err(Failure::invalid(format!("n_gpu_layers is {n}; expected -1 or more"))),
-    }
+    let (device, n_gpu_layers) = match p.n_gpu_layers {
+        0 => (Device::Cpu, None),
+        -1 => (Device::Auto, None),
+        n => match usize::try_from(n) {
+            Ok(n) => (Device::Gpu(0), Some(n)),
+            Err(_) => return Err(Failure::invalid(format!("n_gpu_layers is {n}; expected -1 or more"))),
+        },
+    };
     let user_data = p.progress_user_data;
     // SAFETY: a function of this type, says the header.
     let mut told = p.progress_callback.map(|f| move |done| unsafe { f(done, user_data) }.get());
     let params = ModelParams {
-        device: crate::backend::Device::default(),
+        device,
+        n_gpu_layers,
         vocab_only: p.vocab_only.get(),
         no_mmap: p.no_mmap.get(),
         progress: told.as_mut().map(|f| f as &mut dyn FnMut(f32) -> bool),
@@ -247,8 +248,9 @@ pub unsafe extern "C" fn rf_model_get_vocab(
 pub unsafe extern "C" fn rf_model_device(model: *const rf_model, device: *mut *const rf_device) -> rf_status {
     // SAFETY: a live model and room for a pointer, says the header.
     unsafe {
-        ffi::read("rf_model_device", model, |_| {
-            out(device, "device")?.set(device::cpu()?);
+        ffi::read("rf_model_device", model, |m| {
+            let id = m.model.device().unwrap_or(Device::Cpu);
+            out(device, "device")?.set(device::of(id)?);
             Ok(())
         })
     }

@@ -29,6 +29,9 @@ pub struct ModelParams<'a> {
     pub vocab_only: bool,
     /// Where to compute.
     pub device: Device,
+    /// How many layers a GPU is to compute; `None` for all. Fewer than the model has is
+    /// [`Error::Unsupported`]: a model is computed on one device.
+    pub n_gpu_layers: Option<usize>,
     /// Copy the weights into memory in place of computing on the mapped file. The load then takes as
     /// long as reading the file, and the memory is this process's own; in turn it is of large pages,
     /// which are faster to read. Metadata is still read where the file is mapped.
@@ -52,6 +55,8 @@ pub struct Model {
 pub(crate) struct Compute {
     pub arch: &'static Arch,
     pub hparams: Hparams,
+    /// Which one computes; never [`Device::Auto`].
+    pub device: Device,
     pub backend: Arc<dyn Backend>,
     pub weights: Arc<dyn Weights>,
     /// See [`Model::sums`].
@@ -80,6 +85,12 @@ impl Model {
         must_be_a_model(&file)?;
         let vocab = Vocab::from_gguf(&file)?;
         let mut always = |_| true;
+        let how = How {
+            device: params.device,
+            n_gpu_layers: params.n_gpu_layers,
+            no_mmap: params.no_mmap,
+            log: params.log.clone(),
+        };
         let progress: &mut dyn FnMut(f32) -> bool = match params.progress {
             Some(p) => p,
             None => &mut always,
@@ -89,7 +100,7 @@ impl Model {
         }
         let compute = match params.vocab_only {
             true => None,
-            false => Some(Compute::load(&file, &vocab, params.device, params.no_mmap, progress)?),
+            false => Some(Compute::load(&file, &vocab, &how, progress)?),
         };
         let model = Model { file, vocab, compute, load_time: start.elapsed() };
         for line in model.vocab.warnings() {
@@ -176,6 +187,11 @@ impl Model {
         self.load_time
     }
 
+    /// The device that computes, never [`Device::Auto`]; `None` if only the vocabulary was loaded.
+    pub fn device(&self) -> Option<Device> {
+        self.compute.as_ref().map(|c| c.device)
+    }
+
     /// The backend that computes, in words; `None` if only the vocabulary was loaded.
     pub fn backend(&self) -> Option<String> {
         self.compute.as_ref().map(|c| format!("{}: {}", c.backend.name(), c.backend.description()))
@@ -214,12 +230,19 @@ fn must_be_a_model(file: &File) -> Result<()> {
     Err(Error::Unsupported(format!("the file is not a model (general.type): it is {what}")))
 }
 
+/// What of [`ModelParams`] is about the weights.
+struct How {
+    device: Device,
+    n_gpu_layers: Option<usize>,
+    no_mmap: bool,
+    log: Log,
+}
+
 impl Compute {
     fn load(
         file: &Arc<File>,
         vocab: &Vocab,
-        device: Device,
-        copy: bool,
+        how: &How,
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Compute> {
         let arch = Arch::find(file.need_str("general.architecture")?)?;
@@ -232,9 +255,19 @@ impl Compute {
             )));
         }
         let needed = arch.weights(&hparams, file)?;
-        let backend = device.open()?;
-        let weights = backend.bind(file, &needed, copy, progress)?;
-        Ok(Compute { arch, hparams, backend, weights, sums: OnceLock::new() })
+        if let (Device::Gpu(_), Some(n)) = (how.device, how.n_gpu_layers)
+            && n < hparams.n_layer
+        {
+            return Err(Error::Unsupported(format!(
+                "n_gpu_layers is {n} of {} layers; a model is computed on one device: set it to 0 (the CPU), to {} \
+                 or more (a GPU), or to -1 (what is best)",
+                hparams.n_layer, hparams.n_layer
+            )));
+        }
+        let bytes = file.tensors().map(|t| t.n_bytes() as u64).sum();
+        let (device, backend) = how.device.open(bytes, &how.log)?;
+        let weights = backend.bind(file, &needed, how.no_mmap, progress)?;
+        Ok(Compute { arch, hparams, device, backend, weights, sums: OnceLock::new() })
     }
 }
 

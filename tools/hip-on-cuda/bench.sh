@@ -65,5 +65,5 @@ echo "prepared in $(($(date +%s) - started)) s"
 nvidia-smi --query-gpu=name,clocks.sm,clocks.mem,driver_version --format=csv,noheader || true
 # shellcheck disable=SC2086 # a list of words
 LD_LIBRARY_PATH="$work/peer/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" ROCMFORGE_PEER="$work/peer" \
-    "$pack/run.sh" "$work/hip" "$pack/bin/bench-peer" --device gpu0 --files "$files" --oversubscribed 0 \
+    "$pack/run.sh" "$work/hip" "$pack/bin/bench-peer" --device hip0 --files "$files" --oversubscribed 0 \
     ${BENCH:---pp 512 --tg 128 --pairs 3 --sequences 32}

@@ -53,7 +53,7 @@ struct Args {
     /// Also measure ours with this many threads, on the first model; 0 leaves it out.
     #[arg(long, default_value_t = 8)]
     oversubscribed: usize,
-    /// Where ours computes: cpu or gpu0. The peer computes on the GPU if it was built for one.
+    /// Where ours computes: cpu or hip0. The peer computes on the GPU if it was built for one.
     #[arg(long, default_value = "cpu")]
     device: Device,
     /// Also generate for this many sequences at once; 0 leaves it out.
@@ -266,6 +266,7 @@ fn run(args: &Args) -> Result<(), String> {
     let (bandwidth, peak) = match args.device {
         Device::Cpu => (limits::read_bandwidth(args.threads), limits::int8_peak(args.threads)),
         Device::Gpu(index) => (limits::gpu_read_bandwidth(index)?, None),
+        Device::Auto => return Err("--device auto says not what to compare with; name cpu or hip0".into()),
     };
     let dots = peak.map_or("not measured".into(), |p| format!("{:.0} GOPS", p / 1e9));
     println!(
