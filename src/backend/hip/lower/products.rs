@@ -1,0 +1,210 @@
+//! Products, and rows of matrices.
+
+use super::*;
+
+impl Lower<'_> {
+    /// A product of a packed input: through matrix instructions where it has many columns.
+    pub(super) fn product(&mut self, id: TensorId) -> Result<()> {
+        let n = self.node(id).n_rows();
+        let Op::MatMul { bias, residual } = self.node(id).op else {
+            return Err(Error::Internal("a product that is none".into()));
+        };
+        if n < MATMUL_COLUMNS {
+            return self.products(&[id]);
+        }
+        let (w, x) = (self.src(id, 0), self.src(id, 1));
+        let (extent, capacity) = self.extent(self.node(id));
+        let a = MatMul {
+            w: self.weight(w)?,
+            x: self.address(x)?,
+            bias: if bias { self.optional(id, 2)? } else { 0 },
+            residual: if residual { self.optional(id, 2 + usize::from(bias))? } else { 0 },
+            y: self.address(id)?,
+            stride: (self.node(id).nb[1] / 4) as i32,
+            extent,
+            capacity: capacity as i32,
+            run: self.at.run,
+            grids: self.weights.grids(),
+            ..MatMul::default()
+        };
+        let grid = [self.node(w).ne[1].div_ceil(MATMUL_TILE[0]), n.div_ceil(MATMUL_TILE[1]), 1];
+        let unit = self.unit("matmul", w)?;
+        self.launch((&unit, "matmul"), grid, THREADS, &a)
+    }
+
+    /// The arguments that all products of packed rows have in common.
+    pub(super) fn mat_vec(&self, x: TensorId, y: TensorId) -> Result<MatVec> {
+        let (extent, capacity) = self.extent(self.node(y));
+        let eps = if let Op::RmsNorm { eps } = self.node(x).op { eps.0 } else { 0.0 };
+        Ok(MatVec {
+            x: self.address(x)?,
+            strides: [(self.node(y).nb[1] / 4) as i32; 3],
+            run: self.at.run,
+            eps,
+            lazy: i32::from(self.lazy.contains(&x)),
+            extent,
+            capacity: capacity as i32,
+            grids: self.weights.grids(),
+            ..MatVec::default()
+        })
+    }
+
+    /// Columns that a launch has and those of a block: the kernel's name ends in the latter.
+    pub(super) fn columns(&self, y: TensorId) -> (usize, usize) {
+        let n = self.node(y).n_rows();
+        let each = n.next_power_of_two().min(MAX_COLUMNS);
+        (n.div_ceil(each), each)
+    }
+
+    pub(super) fn products(&mut self, ids: &[TensorId]) -> Result<()> {
+        let first = ids[0];
+        let mut a = self.mat_vec(self.src(first, 1), first)?;
+        let mut tiles = 0;
+        for m in 0..3 {
+            let Some(&id) = ids.get(m) else {
+                a.tiles[m] = tiles as i32;
+                continue;
+            };
+            let Op::MatMul { bias, residual } = self.node(id).op else {
+                return Err(Error::Internal("a product that is none".into()));
+            };
+            a.w[m] = self.weight(self.src(id, 0))?;
+            a.bias[m] = if bias { self.optional(id, 2)? } else { 0 };
+            a.residual = if residual { self.optional(id, 2 + usize::from(bias))? } else { 0 };
+            a.y[m] = self.address(id)?;
+            tiles += self.node(id).ne[0].div_ceil(TILE);
+            a.tiles[m] = tiles as i32;
+            a.strides[m] = (self.node(id).nb[1] / 4) as i32;
+        }
+        let (n, each) = self.columns(first);
+        let (unit, kernel) = (self.unit("matvec", self.src(first, 0))?, format!("matvec_{each}"));
+        self.launch((&unit, &kernel), [tiles, n, 1], THREADS, &a)
+    }
+
+    pub(super) fn then_norm(&mut self, product: TensorId, norm: TensorId) -> Result<()> {
+        let mut a = self.mat_vec(self.src(product, 1), product)?;
+        let Op::MatMul { bias, residual } = self.node(product).op else {
+            return Err(Error::Internal("a product that is none".into()));
+        };
+        a.w[0] = self.weight(self.src(product, 0))?;
+        a.bias[0] = if bias { self.optional(product, 2)? } else { 0 };
+        a.residual = if residual { self.optional(product, 2 + usize::from(bias))? } else { 0 };
+        a.y[0] = self.address(product)?;
+        a.norm = self.address(self.src(norm, 1))?;
+        a.packed = self.address(norm)?;
+        let (n, each) = self.columns(product);
+        let tiles = self.node(product).ne[0] / TILE;
+        let (unit, kernel) = (self.unit("matvec", self.src(product, 0))?, format!("matvec_norm_{each}"));
+        self.launch((&unit, &kernel), [tiles, n, 1], THREADS, &a)
+    }
+
+    pub(super) fn swiglu(&mut self, gate: TensorId, up: TensorId, gated: TensorId) -> Result<()> {
+        let mut a = self.mat_vec(self.src(gate, 1), gate)?;
+        for (m, id) in [gate, up].into_iter().enumerate() {
+            a.w[m] = self.weight(self.src(id, 0))?;
+            a.bias[m] = self.optional(id, 2)?;
+        }
+        a.packed = self.address(gated)?;
+        let (n, each) = self.columns(gate);
+        let tiles = self.node(gate).ne[0] / TILE;
+        let (unit, kernel) = (self.unit("matvec", self.src(gate, 0))?, format!("matvec_swiglu_{each}"));
+        self.launch((&unit, &kernel), [tiles, n, 1], THREADS, &a)
+    }
+
+    pub(super) fn get_rows(&mut self, id: TensorId) -> Result<()> {
+        let (table, ids) = (self.src(id, 0), self.src(id, 1));
+        let t = self.node(id).clone();
+        let (extent, capacity) = self.extent(&t);
+        let (y, ids, run) = (self.address(id)?, self.address(ids)?, self.at.run);
+        let n = t.n_rows();
+        if !matches!(self.node(table).dtype, DType::Ggml(_)) || !matches!(self.node(table).op, Op::Weight(_))
+        {
+            let x = self.node(table);
+            let bytes = if t.dtype == DType::Packed { t.nb[1] } else { t.ne[0] * 4 };
+            let a = CopyRows {
+                x: self.address(table)?,
+                y,
+                ids,
+                x_stride: x.nb[1] as i64,
+                y_stride: t.nb[1] as i64,
+                bytes: bytes as i32,
+                extent,
+                capacity: capacity as i32,
+                per_entry: (n / capacity.max(1)) as i32,
+                run,
+            };
+            return self.launch(("elementwise", "copy_rows"), [n, 1, 1], THREADS, &a);
+        }
+        let w = self.weight(table)?;
+        let (capacity, parts) = (capacity as i32, t.ne[0].div_ceil(8192));
+        if self.is_float(table)? {
+            let a = FloatGetRows { w, y, ids, run, extent, capacity };
+            let unit = self.unit("float", table)?;
+            return self.launch((&unit, "get_rows"), [n, parts, 1], THREADS, &a);
+        }
+        let a = GetRows { w, y, ids, run, extent, capacity, grids: self.weights.grids() };
+        let unit = self.unit("rows", table)?;
+        self.launch((&unit, "get_rows"), [n, parts, 1], THREADS, &a)
+    }
+
+    pub(super) fn float_product(&mut self, id: TensorId) -> Result<()> {
+        let Op::MatMul { bias, residual } = self.node(id).op else {
+            return Err(Error::Internal("a product that is none".into()));
+        };
+        let (w, x) = (self.src(id, 0), self.src(id, 1));
+        let (extent, capacity) = self.extent(self.node(id));
+        let (n, each) = self.columns(id);
+        let stride = |t: TensorId| (self.node(t).nb[1] / 4) as i32;
+        let a = FloatMatVec {
+            w: self.weight(w)?,
+            x: self.address(x)?,
+            bias: if bias { self.optional(id, 2)? } else { 0 },
+            residual: if residual { self.optional(id, 2 + usize::from(bias))? } else { 0 },
+            y: self.address(id)?,
+            x_stride: stride(x),
+            y_stride: stride(id),
+            residual_stride: if residual { stride(self.src(id, 2 + usize::from(bias))) } else { 0 },
+            n_rows: self.node(w).ne[1] as i32,
+            extent,
+            capacity: capacity as i32,
+            run: self.at.run,
+            ..FloatMatVec::default()
+        };
+        let rows = self.node(w).ne[1].div_ceil(self.waves(THREADS));
+        let (unit, kernel) = (self.unit("float", w)?, format!("matvec_{each}"));
+        self.launch((&unit, &kernel), [rows, n, 1], THREADS, &a)
+    }
+
+    pub(super) fn expert_product(&mut self, id: TensorId) -> Result<()> {
+        let [w, x, offsets] = [0, 1, 2].map(|i| self.src(id, i));
+        let [_, m, n_expert, _] = self.node(w).ne;
+        let pairs = self.node(id).n_rows();
+        let (y, offsets, run) = (self.address(id)?, self.address(offsets)?, self.at.run);
+        let y_stride = (self.node(id).nb[1] / 4) as i32;
+        if self.is_float(w)? {
+            let a = FloatMatVec {
+                w: self.weight(w)?,
+                x: self.address(x)?,
+                y,
+                offsets,
+                x_stride: (self.node(x).nb[1] / 4) as i32,
+                y_stride,
+                n_rows: m as i32,
+                n_expert: n_expert as i32,
+                run,
+                ..FloatMatVec::default()
+            };
+            let unit = self.unit("float", w)?;
+            return self.launch(
+                (&unit, "matvec_id"),
+                [m.div_ceil(self.waves(THREADS)), pairs, 1],
+                THREADS,
+                &a,
+            );
+        }
+        let mut a = MatVec { offsets, n_expert: n_expert as i32, ..self.mat_vec(x, id)? };
+        (a.w[0], a.y[0]) = (self.weight(w)?, y);
+        let unit = self.unit("matvec", w)?;
+        self.launch((&unit, "matvec_id"), [m.div_ceil(TILE), pairs, 1], THREADS, &a)
+    }
+}
