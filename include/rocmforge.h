@@ -645,8 +645,10 @@ typedef struct rf_model_params {
      */
     size_t struct_size;
     /**
-     * How many layers a GPU computes: 0 none, -1 (the default) what is best. This build has no GPU
-     * backend: -1 chooses the CPU and logs it, more than 0 is an error. See rf_model_device().
+     * How many layers a GPU computes: 0 none; all of the model's or more, the first GPU computes it, or
+     * the load fails with the reason; -1 (the default): the first GPU that can be used and holds the
+     * model, or else the CPU, with a line in the log. A model is computed on one device: some of its
+     * layers are RF_STATUS_UNSUPPORTED. See rf_model_device().
      */
     int32_t n_gpu_layers;
     /**
