@@ -70,7 +70,7 @@ template <int C> DEVICE float total(const MatVec &a, const Sums<C> &s, int c, in
 // Products of the rows `first`.. of a matrix, up to TILE and to `end`, into LDS. A barrier has to follow.
 template <int C> DEVICE void products(const MatVec &a, const Weight &w, long first, long end, int column, Sums<C> &out) {
     // Of many columns, a few rows at a time: more do not fit the registers.
-    constexpr int R = C < 8 ? ROWS<C> : T::HALVES ? 1 : 2, P = PARTS<C>;
+    constexpr int R = C < 8 ? ROWS<C> : T::BLOCK > 32 ? 1 : 2, P = PARTS<C>;
     const int part = wave() / (WAVES / P);
     const int k = w.k, groups = k / 32;
     const long stride = packed_row(k);

@@ -159,6 +159,17 @@ fn every_failure_is_an_error(fake: &Fake) {
     decode(&mut ctx, 1, 1).unwrap_err();
     assert_eq!(ctx.cells().n_used(), 1);
     decode(&mut ctx, 1, 1).unwrap();
+    // A prompt needs a larger arena, for which there may be no memory; tokens go on all the same.
+    for (function, nth) in
+        [("hipMalloc", 1), ("hipHostMalloc", 1), ("hipStreamEndCapture", 1), ("hipStreamEndCapture", 2)]
+    {
+        let mut ctx = context(&model).unwrap();
+        decode(&mut ctx, 0, 1).unwrap();
+        fake.fail(function, nth, OUT_OF_MEMORY);
+        decode(&mut ctx, 1, 40).unwrap_err();
+        decode(&mut ctx, 1, 1).unwrap();
+        decode(&mut ctx, 2, 40).unwrap();
+    }
 }
 
 fn a_lost_device_is_an_error(fake: &Fake) {

@@ -23,6 +23,9 @@ pub(super) struct HipSession {
     cache: Memory,
     /// Where the halves of each layer's cache begin.
     halves: Vec<[u64; 2]>,
+    /// What the programs need of the arena, and the arena; none before the first, and after a failure to
+    /// make one.
+    sizes: Sizes,
     arena: Option<Arena>,
     programs: Vec<Program>,
     /// What the last run made: the program, and how many rows.
@@ -60,7 +63,6 @@ struct Program {
     exec: Option<GraphExec>,
     /// Offset in the arena's results and row length, in elements, of each output.
     outputs: Vec<(usize, usize)>,
-    n_launches: usize,
     uses_shift: bool,
 }
 
@@ -96,7 +98,17 @@ impl HipSession {
         unsafe { stream.fill(cache.ptr(), 0, end) }?;
         stream.synchronize()?;
         let halves = offsets.iter().map(|o| o.map(|o| cache.ptr() + o as u64)).collect();
-        Ok(HipSession { weights, stream, kv, cache, halves, arena: None, programs: vec![], last: None })
+        Ok(HipSession {
+            weights,
+            stream,
+            kv,
+            cache,
+            halves,
+            sizes: Sizes::default(),
+            arena: None,
+            programs: vec![],
+            last: None,
+        })
     }
 
     /// Words of a row of the mask.
@@ -125,8 +137,8 @@ impl HipSession {
 
     /// Makes room for a program of these sizes. If the arena moves, every program is captured again.
     fn fit(&mut self, need: Sizes) -> Result<()> {
-        let old = self.arena.as_ref().map(|a| a.sizes).unwrap_or_default();
-        let sizes = Sizes {
+        let old = self.sizes;
+        self.sizes = Sizes {
             n_tokens: old.n_tokens.max(need.n_tokens),
             shifts: old.shifts || need.shifts,
             counters: old.counters.max(need.counters.next_multiple_of(ALIGN)),
@@ -134,13 +146,19 @@ impl HipSession {
             results: old.results.max(need.results.next_multiple_of(ALIGN)),
             outputs: old.outputs.max(need.outputs.next_multiple_of(ALIGN)),
         };
-        if sizes == old {
+        if self.arena.is_some() && self.sizes == old {
             return Ok(());
         }
+        // What there was goes on: the next run makes its arena again.
+        self.allocate().inspect_err(|_| self.sizes = old)
+    }
+
+    /// Makes the arena, in place of the one there is, and captures all programs.
+    fn allocate(&mut self) -> Result<()> {
         self.programs.iter_mut().for_each(|p| p.exec = None);
         self.arena = None;
         self.last = None;
-        let device = &self.weights.device;
+        let (device, sizes) = (&self.weights.device, self.sizes);
         let inputs = self.input_bytes(&sizes);
         let bytes = inputs + sizes.counters + sizes.partial + sizes.results;
         let arena = Arena {
@@ -152,7 +170,8 @@ impl HipSession {
         unsafe { self.stream.fill(arena.device.ptr(), 0, bytes) }?;
         self.stream.synchronize()?;
         self.arena = Some(arena);
-        (0..self.programs.len()).try_for_each(|i| self.capture(i))
+        let captured = (0..self.programs.len()).try_for_each(|i| self.capture(i));
+        captured.inspect_err(|_| self.arena = None)
     }
 
     /// Records the launches of program `i`.
@@ -192,9 +211,7 @@ impl HipSession {
             }
             Ok(())
         })?;
-        let program = &mut self.programs[i];
-        program.n_launches = launches.len();
-        program.exec = Some(exec);
+        self.programs[i].exec = Some(exec);
         Ok(())
     }
 
@@ -261,14 +278,7 @@ impl Session for HipSession {
             outputs: row * graph.n_outputs,
         };
         self.fit(need)?;
-        self.programs.push(Program {
-            graph: graph.clone(),
-            layout,
-            exec: None,
-            outputs,
-            n_launches: 0,
-            uses_shift,
-        });
+        self.programs.push(Program { graph: graph.clone(), layout, exec: None, outputs, uses_shift });
         let i = self.programs.len() - 1;
         self.capture(i).inspect_err(|_| drop(self.programs.pop()))?;
         Ok(ProgramId(i))
@@ -279,6 +289,9 @@ impl Session for HipSession {
             return Err(Error::Aborted("stopped by the abort callback".into()));
         }
         self.last = None;
+        if self.arena.is_none() {
+            self.allocate()?;
+        }
         let Some(mut arena) = self.arena.take() else { return Err(Error::Internal("no arena".into())) };
         let done = self.run_in(&mut arena, id, inputs);
         self.arena = Some(arena);
