@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::Arc;
 
 use crate::elf::{self, Kernel};
-use crate::ffi::*;
+use crate::ffi::runtime::*;
 use crate::queue::{Capture, Event, Op, Stream};
 use crate::state::{self, Done, Function, Module, Outcome, State};
 

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_void};
 
 use crate::api::CURRENT;
-use crate::ffi::*;
+use crate::ffi::runtime::*;
 use crate::rtc;
 use crate::state::{self, Done, Fault, State};
 

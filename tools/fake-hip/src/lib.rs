@@ -20,28 +20,9 @@ mod queue;
 mod rtc;
 mod state;
 
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    non_snake_case,
-    non_upper_case_globals,
-    clippy::all,
-    clippy::undocumented_unsafe_blocks,
-    dead_code
-)]
-#[path = "../../../src/backend/hip/ffi/runtime.rs"]
+// The declarations that the library has, of which it needs the types.
+#[path = "../../../src/backend/hip/ffi/mod.rs"]
 mod ffi;
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    non_snake_case,
-    non_upper_case_globals,
-    clippy::all,
-    clippy::undocumented_unsafe_blocks,
-    dead_code
-)]
-#[path = "../../../src/backend/hip/ffi/rtc.rs"]
-mod ffi_rtc;
 
 pub use client::{Fake, Launch};
 pub use control::{CLaunch, LaunchFn};

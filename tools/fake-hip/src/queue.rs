@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::ffi::*;
+use crate::ffi::runtime::*;
 use crate::state::{Done, Outcome, State};
 
 /// A piece of work.

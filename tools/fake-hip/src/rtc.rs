@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::{Mutex, PoisonError};
 
-use crate::ffi_rtc::*;
+use crate::ffi::rtc::*;
 use crate::state;
 
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::control::Hook;
 use crate::elf::Kernel;
-use crate::ffi::*;
+use crate::ffi::runtime::*;
 use crate::queue::{Capture, Event, Op, Stream};
 
 /// The outcome of a function of the runtime.
