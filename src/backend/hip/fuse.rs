@@ -171,8 +171,11 @@ impl Fuse<'_> {
         }
         let product = node.src[0];
         self.product(product)?;
+        // Whoever reads the row has to know that it is lazy, and only these kernels do.
+        let knows = |&r: &TensorId| matches!(self.op(r), Op::MatMul { .. }) && self.src(r, 1) == norm;
+        let known = self.readers[norm.0 as usize].iter().all(knows);
         let is_group = self.graph.node(product).ne[0].is_multiple_of(32);
-        is_group.then_some(Step::ThenNorm { product, norm })
+        (known && is_group).then_some(Step::ThenNorm { product, norm })
     }
 
     fn swiglu(&self, gated: TensorId) -> Option<Step> {
@@ -208,7 +211,9 @@ impl Fuse<'_> {
         let k_rope = self.src(k_write, 1);
         let ropes = matches!(self.op(rope), Op::Rope { .. }) && self.op(rope) == self.op(k_rope);
         let table = ropes && self.src(rope, 1) == self.src(k_rope, 1);
-        if !table || !self.only(rope, attention) || !self.only(k_rope, k_write) {
+        // A lane turns eight elements and loads their partners as eight.
+        let eights = matches!(self.op(rope), Op::Rope { n_rot, .. } if n_rot.is_multiple_of(16));
+        if !table || !eights || !self.only(rope, attention) || !self.only(k_rope, k_write) {
             return None;
         }
         nodes.extend([rope, k_rope, k_write, v_write]);
@@ -236,5 +241,137 @@ impl Fuse<'_> {
         };
         nodes.extend(pack);
         Some(Step::Attend(Attend { q, k, v, q_norm, k_norm, rope, attention, pack, nodes }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::passes::{Packing, optimise};
+    use crate::graph::{Builder, Input, KvHalf, RopeParams, RopeStyle, WeightId};
+
+    struct Packs;
+    impl Packing for Packs {
+        fn wants_packed(&self, weight: GgmlType) -> bool {
+            weight.block_len() > 1
+        }
+        fn packed_row_bytes(&self, k: usize) -> usize {
+            2 * k
+        }
+    }
+
+    const N: usize = 64;
+
+    struct Net {
+        g: Builder,
+        n_weights: u32,
+    }
+
+    impl Net {
+        fn new(n_tokens: usize) -> Net {
+            Net { g: Builder::new(n_tokens, n_tokens), n_weights: 0 }
+        }
+
+        fn weight(&mut self, ty: GgmlType, ne: [usize; 3]) -> TensorId {
+            self.n_weights += 1;
+            self.g.weight(WeightId(self.n_weights), ty, [ne[0], ne[1], ne[2], 1])
+        }
+
+        fn linear(&mut self, x: TensorId, n: usize) -> TensorId {
+            let w = self.weight(GgmlType::Q8_0, [self.g.ne(x)[0], n, 1]);
+            self.g.mat_mul(w, x)
+        }
+
+        fn embed(&mut self) -> TensorId {
+            let table = self.weight(GgmlType::Q8_0, [N, 100, 1]);
+            let ids = self.g.input(Input::Tokens, 64);
+            self.g.get_rows(table, ids)
+        }
+
+        /// The norm of the sum of a product and `x`.
+        fn normed(&mut self, x: TensorId) -> TensorId {
+            let y = self.linear(x, N);
+            let y = self.g.add(y, x);
+            let w = self.weight(GgmlType::F32, [N, 1, 1]);
+            let y = self.g.rms_norm(y, 1e-5);
+            self.g.mul(y, w)
+        }
+
+        fn steps(self, root: TensorId) -> Vec<Step> {
+            steps(&optimise(self.g.finish(&[root]), &Packs)).0
+        }
+    }
+
+    fn is_lazy(steps: &[Step]) -> bool {
+        steps.iter().any(|s| matches!(s, Step::ThenNorm { .. }))
+    }
+
+    #[test]
+    fn a_norm_is_lazy_where_all_that_read_it_know() {
+        let mut net = Net::new(1);
+        let x = net.embed();
+        let h = net.normed(x);
+        let out = net.linear(h, N);
+        assert!(is_lazy(&net.steps(out)));
+
+        // Rows that are sorted by expert lose the sums of squares of the norm they were made by.
+        let mut net = Net::new(1);
+        let x = net.embed();
+        let h = net.normed(x);
+        let logits = net.linear(h, 4);
+        let ids = net.g.top_k(logits, 2);
+        let groups = net.g.group_by_expert(ids, 4);
+        let rows = net.g.get_rows(h, groups.rows);
+        let w = net.weight(GgmlType::Q8_0, [N, N, 4]);
+        let y = net.g.mat_mul_id(w, rows, &groups);
+        let weights = net.g.expert_weights(logits, ids, 1.0);
+        let out = net.g.combine(y, &groups, weights);
+        assert!(!is_lazy(&net.steps(out)));
+    }
+
+    #[test]
+    fn many_tokens_go_node_by_node() {
+        let mut net = Net::new(MAX_COLUMNS + 1);
+        let x = net.embed();
+        let h = net.normed(x);
+        let out = net.linear(h, N);
+        assert!(net.steps(out).iter().all(|s| matches!(s, Step::Node(_))));
+    }
+
+    #[test]
+    fn attention_is_one_step_where_its_lanes_turn_eight_elements() {
+        for (n_rot, style, fused) in [
+            (64, RopeStyle::Neox, true),
+            (16, RopeStyle::Norm, true),
+            (24, RopeStyle::Neox, false),
+            (40, RopeStyle::Norm, false),
+        ] {
+            let mut net = Net::new(1);
+            let x = net.embed();
+            let [q, k, v] = [N, N, N].map(|n| net.linear(x, n));
+            let [q, k, v] = [q, k, v].map(|x| net.g.heads(x, N));
+            let params = RopeParams {
+                n_rot,
+                freq_base: 1e4,
+                freq_scale: 1.0,
+                ext_factor: 0.0,
+                attn_factor: 1.0,
+                beta_fast: 32.0,
+                beta_slow: 1.0,
+                n_ctx_orig: 64,
+            };
+            let positions = net.g.input(Input::Positions, 64);
+            let table = net.g.rope_table(positions, params, None);
+            let (q, k) = (net.g.rope(q, table, style), net.g.rope(k, table, style));
+            let cells = net.g.input(Input::Cells, 64);
+            let [k, v] = [(KvHalf::K, k), (KvHalf::V, v)].map(|(half, x)| {
+                let kv = net.g.kv(0, half, GgmlType::F16, [N, 64, 1]);
+                net.g.kv_write(kv, x, cells)
+            });
+            let mask = net.g.input(Input::Mask, 64);
+            let out = net.g.attention(q, k, v, mask, 0.125);
+            let steps = net.steps(out);
+            assert_eq!(steps.iter().any(|s| matches!(s, Step::Attend(_))), fused, "{n_rot} {style:?}");
+        }
     }
 }
