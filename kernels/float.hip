@@ -38,10 +38,10 @@ DEVICE void eight(const u8 *p, int i, float (&v)[8]) {
 
 struct MatVec {
     Weight w;
-    const float *x, *bias, *residual;
+    const float *x, *bias, *residual; // residual as y
     float *y;
     const int *offsets; // [n_expert + 1]: for matvec_id
-    int x_stride, y_stride, residual_stride;
+    int x_stride, y_stride;
     int n_rows, n_expert; // rows of one expert
     int extent, capacity; // columns
     const Run *run;
@@ -85,7 +85,7 @@ template <int C> DEVICE void matvec(const MatVec &a) {
     for (int c = 0; c < C; c++) {
         float v = acc[c];
         if (a.bias) v += a.bias[row];
-        if (a.residual) v += a.residual[(long)(column + c) * a.residual_stride + row];
+        if (a.residual) v += a.residual[(long)(column + c) * a.y_stride + row];
         a.y[(long)(column + c) * a.y_stride + row] = v;
     }
 }

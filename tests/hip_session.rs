@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         });
     };
     add("a_token_is_five_launches_a_layer", a_token_is_five_launches_a_layer);
+    add("products_make_the_columns_that_there_are", products_make_the_columns_that_there_are);
     add("after_warm_up_a_token_copies_in_and_out_and_nothing_else", after_warm_up);
     add("every_failure_is_an_error_after_which_all_works", every_failure_is_an_error);
     add("a_lost_device_is_an_error", a_lost_device_is_an_error);
@@ -86,6 +87,27 @@ fn a_token_is_five_launches_a_layer(fake: &Fake) {
         let names: Vec<String> = fake.launches()[before..].iter().map(|l| l.name.clone()).collect();
         // Besides the layers: the embedding, the table of angles, the first norm and the logits.
         assert_eq!(names.len(), 5 * n_layer + 4, "{shape}: {names:?}");
+    }
+}
+
+/// Kernels write whole blocks of columns: with room for 12 tokens, none may be made of 8.
+fn products_make_the_columns_that_there_are(fake: &Fake) {
+    let (path, _) = synthetic("tiny-llama3");
+    let model = on_gpu(&path).unwrap();
+    for n_ubatch in [1, 3, 12, 24, 40, 48] {
+        let params = ContextParams { n_ctx: 128, n_ubatch, ..ContextParams::default() };
+        let mut ctx = Context::new(model.clone(), params).unwrap();
+        let before = fake.launches().len();
+        decode(&mut ctx, 0, n_ubatch as i32).unwrap();
+        let mut n = 0;
+        for l in &fake.launches()[before..] {
+            let Some(each) = l.name.strip_prefix("matvec_") else { continue };
+            let each: u32 = each.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+            let columns = l.grid[1] * each;
+            assert!(columns == n_ubatch as u32 || columns == 1, "{n_ubatch}: {} {:?}", l.name, l.grid);
+            n += 1;
+        }
+        assert!(n > 0);
     }
 }
 

@@ -63,12 +63,10 @@ args! {
         offsets: u64,
         x_stride: i32,
         y_stride: i32,
-        residual_stride: i32,
         n_rows: i32,
         n_expert: i32,
         extent: i32,
         capacity: i32,
-        pad: i32,
         run: u64,
     }
     FloatGetRows { w: Weight, y: u64, ids: u64, run: u64, extent: i32, capacity: i32, }

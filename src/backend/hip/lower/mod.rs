@@ -26,6 +26,8 @@ const ROPE_THREADS: u32 = 128;
 const NORM_THREADS: u32 = 1024;
 /// Elements that a block of `elementwise.hip` and `experts.hip` takes.
 const CHUNK: usize = 1024;
+/// Experts that `experts.hip` can sort by.
+const MAX_EXPERTS: usize = 1024;
 
 /// One kernel to start.
 pub(super) struct Launch {
@@ -315,6 +317,11 @@ impl Lower<'_> {
                 self.launch(("experts", "expert_weights"), [n, 1, 1], wave, &a)
             }
             Op::GroupByExpert { n_expert } => {
+                if n_expert > MAX_EXPERTS {
+                    return Err(Error::Unsupported(format!(
+                        "a layer has {n_expert} experts; on a GPU at most {MAX_EXPERTS} are possible"
+                    )));
+                }
                 let ids = self.node(t.src[0]);
                 let (extent, _) = self.extent(ids);
                 let capacity = (ids.ne[0] * ids.ne[1]) as i32;

@@ -6,19 +6,17 @@ impl Lower<'_> {
     /// A product of a packed input: through matrix instructions where it has many columns.
     pub(super) fn product(&mut self, id: TensorId) -> Result<()> {
         let n = self.node(id).n_rows();
-        let Op::MatMul { bias, residual } = self.node(id).op else {
-            return Err(Error::Internal("a product that is none".into()));
-        };
         if n < MATMUL_COLUMNS {
             return self.products(&[id]);
         }
         let (w, x) = (self.src(id, 0), self.src(id, 1));
         let (extent, capacity) = self.extent(self.node(id));
+        let (bias, residual) = self.added(id)?;
         let a = MatMul {
             w: self.weight(w)?,
             x: self.address(x)?,
-            bias: if bias { self.optional(id, 2)? } else { 0 },
-            residual: if residual { self.optional(id, 2 + usize::from(bias))? } else { 0 },
+            bias,
+            residual,
             y: self.address(id)?,
             stride: (self.node(id).nb[1] / 4) as i32,
             extent,
@@ -49,11 +47,24 @@ impl Lower<'_> {
         })
     }
 
-    /// Columns that a launch has and those of a block: the kernel's name ends in the latter.
+    /// The addresses of a product's bias and residual, 0 for none.
+    pub(super) fn added(&self, id: TensorId) -> Result<(u64, u64)> {
+        let Op::MatMul { bias, residual } = self.node(id).op else {
+            return Err(Error::Internal("a product that is none".into()));
+        };
+        let after = 2 + usize::from(bias);
+        Ok((
+            if bias { self.optional(id, 2)? } else { 0 },
+            if residual { self.optional(id, after)? } else { 0 },
+        ))
+    }
+
+    /// Blocks of columns that a launch has and the columns of one, which the kernel's name ends in: all
+    /// that there is room for and no more, since kernels write whole blocks.
     pub(super) fn columns(&self, y: TensorId) -> (usize, usize) {
         let n = self.node(y).n_rows();
-        let each = n.next_power_of_two().min(MAX_COLUMNS);
-        (n.div_ceil(each), each)
+        let each = MAX_COLUMNS.min(1 << n.trailing_zeros());
+        (n / each, each)
     }
 
     pub(super) fn products(&mut self, ids: &[TensorId]) -> Result<()> {
@@ -65,12 +76,8 @@ impl Lower<'_> {
                 a.tiles[m] = tiles as i32;
                 continue;
             };
-            let Op::MatMul { bias, residual } = self.node(id).op else {
-                return Err(Error::Internal("a product that is none".into()));
-            };
             a.w[m] = self.weight(self.src(id, 0))?;
-            a.bias[m] = if bias { self.optional(id, 2)? } else { 0 };
-            a.residual = if residual { self.optional(id, 2 + usize::from(bias))? } else { 0 };
+            (a.bias[m], a.residual) = self.added(id)?;
             a.y[m] = self.address(id)?;
             tiles += self.node(id).ne[0].div_ceil(TILE);
             a.tiles[m] = tiles as i32;
@@ -83,12 +90,8 @@ impl Lower<'_> {
 
     pub(super) fn then_norm(&mut self, product: TensorId, norm: TensorId) -> Result<()> {
         let mut a = self.mat_vec(self.src(product, 1), product)?;
-        let Op::MatMul { bias, residual } = self.node(product).op else {
-            return Err(Error::Internal("a product that is none".into()));
-        };
         a.w[0] = self.weight(self.src(product, 0))?;
-        a.bias[0] = if bias { self.optional(product, 2)? } else { 0 };
-        a.residual = if residual { self.optional(product, 2 + usize::from(bias))? } else { 0 };
+        (a.bias[0], a.residual) = self.added(product)?;
         a.y[0] = self.address(product)?;
         a.norm = self.address(self.src(norm, 1))?;
         a.packed = self.address(norm)?;
@@ -102,7 +105,7 @@ impl Lower<'_> {
         let mut a = self.mat_vec(self.src(gate, 1), gate)?;
         for (m, id) in [gate, up].into_iter().enumerate() {
             a.w[m] = self.weight(self.src(id, 0))?;
-            a.bias[m] = self.optional(id, 2)?;
+            (a.bias[m], _) = self.added(id)?;
         }
         a.packed = self.address(gated)?;
         let (n, each) = self.columns(gate);
@@ -148,22 +151,19 @@ impl Lower<'_> {
     }
 
     pub(super) fn float_product(&mut self, id: TensorId) -> Result<()> {
-        let Op::MatMul { bias, residual } = self.node(id).op else {
-            return Err(Error::Internal("a product that is none".into()));
-        };
         let (w, x) = (self.src(id, 0), self.src(id, 1));
         let (extent, capacity) = self.extent(self.node(id));
         let (n, each) = self.columns(id);
+        let (bias, residual) = self.added(id)?;
         let stride = |t: TensorId| (self.node(t).nb[1] / 4) as i32;
         let a = FloatMatVec {
             w: self.weight(w)?,
             x: self.address(x)?,
-            bias: if bias { self.optional(id, 2)? } else { 0 },
-            residual: if residual { self.optional(id, 2 + usize::from(bias))? } else { 0 },
+            bias,
+            residual,
             y: self.address(id)?,
             x_stride: stride(x),
             y_stride: stride(id),
-            residual_stride: if residual { stride(self.src(id, 2 + usize::from(bias))) } else { 0 },
             n_rows: self.node(w).ne[1] as i32,
             extent,
             capacity: capacity as i32,
