@@ -221,6 +221,12 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     barrier();
     const int dim = a.v.dim;
     const long head0 = (long)token * a.n_head + kv * per_kv + first;
+    auto give = [&](float value, int e) {
+        if (a.y) a.y[head0 * dim + e] = value;
+        if (!a.packed) return;
+        const int n = a.n_head * dim;
+        pack_group(value, a.packed + token * packed_row(n), n, ((kv * per_kv + first) * dim + e) / 32);
+    };
     for (int e = thread(); e < heads * dim; e += THREADS) {
         int g = e / dim, at = e % dim;
         float top = -1e30f, total = 0, value = 0;
@@ -231,13 +237,7 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
             value += merged_acc[w][g][at] * shrink;
         }
         if (active == 1) {
-            value /= total;
-            if (a.y) a.y[head0 * dim + e] = value;
-            if (a.packed) {
-                long out = (long)(kv * per_kv + first) * dim + e;
-                int n = a.n_head * dim;
-                pack_group(value, a.packed + token * packed_row(n), n, out / 32);
-            }
+            give(value / total, e);
         } else {
             float *p = a.partial + ((head0 + g) * a.splits + split) * (dim + 2);
             p[at] = value;
@@ -265,13 +265,7 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
             total += p[s * (dim + 2) + dim + 1] * shrink;
             value += p[s * (dim + 2) + at] * shrink;
         }
-        value /= total;
-        if (a.y) a.y[head0 * dim + e] = value;
-        if (a.packed) {
-            long out = (long)(kv * per_kv + first) * dim + e;
-            int n = a.n_head * dim;
-            pack_group(value, a.packed + token * packed_row(n), n, out / 32);
-        }
+        give(value / total, e);
     }
     if (thread() == 0) *counter = 0;
 }

@@ -109,7 +109,6 @@ DEVICE void point_of_8(u64 point, u32 signs, int *q) {
 
 // --- Repacking: bytes of a block as the file has it.
 
-DEVICE u16 half_at(const u8 *b) { return b[0] | b[1] << 8; }
 DEVICE u32 word_at(const u8 *b) { return b[0] | b[1] << 8 | b[2] << 16 | (u32)b[3] << 24; }
 DEVICE void copy(u8 *to, const u8 *from, int n) {
     for (int i = 0; i < n; i++) to[i] = from[i];

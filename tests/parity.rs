@@ -4,7 +4,8 @@
 //! `rocmforge_testkit::parity` says what parity means. The peer is fetched by
 //! `tools/peer/fetch.sh`; without it every check is reported as ignored, or fails if
 //! `ROCMFORGE_REQUIRE_PEER=1`. The instruction set is fixed for a process, so this program runs
-//! itself once for each that the processor has, unless `ROCMFORGE_ISA` names one.
+//! itself once for each that the processor has, unless `ROCMFORGE_ISA` names one, or
+//! `ROCMFORGE_TEST_DEVICE` a GPU.
 //! `--nocapture` shows the errors measured.
 
 use std::path::PathBuf;

@@ -81,17 +81,11 @@ impl Model {
         Self::from_file(file, params, Instant::now())
     }
 
-    fn from_file(file: Arc<File>, params: ModelParams<'_>, start: Instant) -> Result<Model> {
+    fn from_file(file: Arc<File>, mut params: ModelParams<'_>, start: Instant) -> Result<Model> {
         must_be_a_model(&file)?;
         let vocab = Vocab::from_gguf(&file)?;
         let mut always = |_| true;
-        let how = How {
-            device: params.device,
-            n_gpu_layers: params.n_gpu_layers,
-            no_mmap: params.no_mmap,
-            log: params.log.clone(),
-        };
-        let progress: &mut dyn FnMut(f32) -> bool = match params.progress {
+        let progress: &mut dyn FnMut(f32) -> bool = match params.progress.take() {
             Some(p) => p,
             None => &mut always,
         };
@@ -100,7 +94,7 @@ impl Model {
         }
         let compute = match params.vocab_only {
             true => None,
-            false => Some(Compute::load(&file, &vocab, &how, progress)?),
+            false => Some(Compute::load(&file, &vocab, &params, progress)?),
         };
         let model = Model { file, vocab, compute, load_time: start.elapsed() };
         for line in model.vocab.warnings() {
@@ -230,19 +224,11 @@ fn must_be_a_model(file: &File) -> Result<()> {
     Err(Error::Unsupported(format!("the file is not a model (general.type): it is {what}")))
 }
 
-/// What of [`ModelParams`] is about the weights.
-struct How {
-    device: Device,
-    n_gpu_layers: Option<usize>,
-    no_mmap: bool,
-    log: Log,
-}
-
 impl Compute {
     fn load(
         file: &Arc<File>,
         vocab: &Vocab,
-        how: &How,
+        params: &ModelParams<'_>,
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Compute> {
         let arch = Arch::find(file.need_str("general.architecture")?)?;
@@ -255,7 +241,7 @@ impl Compute {
             )));
         }
         let needed = arch.weights(&hparams, file)?;
-        if let (Device::Gpu(_), Some(n)) = (how.device, how.n_gpu_layers)
+        if let (Device::Gpu(_), Some(n)) = (params.device, params.n_gpu_layers)
             && n < hparams.n_layer
         {
             return Err(Error::Unsupported(format!(
@@ -265,8 +251,8 @@ impl Compute {
             )));
         }
         let bytes = file.tensors().map(|t| t.n_bytes() as u64).sum();
-        let (device, backend) = how.device.open(bytes, &how.log)?;
-        let weights = backend.bind(file, &needed, how.no_mmap, progress)?;
+        let (device, backend) = params.device.open(bytes, &params.log)?;
+        let weights = backend.bind(file, &needed, params.no_mmap, progress)?;
         Ok(Compute { arch, hparams, device, backend, weights, sums: OnceLock::new() })
     }
 }

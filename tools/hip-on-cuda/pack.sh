@@ -4,7 +4,7 @@
 #   tools/hip-on-cuda/pack.sh OUT [TEST..]
 #
 #   OUT/hip.tar.xz      what build.sh makes: the HIP runtime over CUDA, every kernel
-#   OUT/bin/            rocmforge, bench-peer, synth, and the test programs named (hip_ops, parity, ..)
+#   OUT/bin/            rocmforge, bench-peer, synth, and the test programs named (parity, state, ..)
 #   OUT/llama.cpp.tgz   the sources of the reference peer, for its CUDA backend
 #   OUT/*.sh            run.sh, bench.sh: run them there
 #

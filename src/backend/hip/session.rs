@@ -37,7 +37,6 @@ pub(super) struct HipSession {
 struct Arena {
     device: Memory,
     host: Pinned,
-    sizes: Sizes,
 }
 
 /// The bytes of an arena's parts, in their order. Only inputs and outputs are on the host too.
@@ -117,22 +116,31 @@ impl HipSession {
     }
 
     /// Where the inputs lie in the arena, on both sides.
-    fn input_offset(&self, sizes: &Sizes, input: Input) -> usize {
-        let n = sizes.n_tokens.next_multiple_of(64) * 4;
+    fn input_offset(&self, input: Input) -> usize {
+        let n = self.sizes.n_tokens.next_multiple_of(64) * 4;
         match input {
             Input::Tokens => ALIGN,
             Input::Positions => ALIGN + n,
             Input::Cells => ALIGN + 2 * n,
             Input::OutputIds => ALIGN + 3 * n,
             Input::Mask => ALIGN + 4 * n,
-            Input::CellShift => ALIGN + 4 * n + (sizes.n_tokens * self.words() * 8).next_multiple_of(ALIGN),
+            Input::CellShift => {
+                ALIGN + 4 * n + (self.sizes.n_tokens * self.words() * 8).next_multiple_of(ALIGN)
+            }
         }
     }
 
-    /// Bytes of all inputs.
-    fn input_bytes(&self, sizes: &Sizes) -> usize {
-        let shift = if sizes.shifts { self.kv.n_cells * 4 } else { 0 };
-        (self.input_offset(sizes, Input::CellShift) + shift).next_multiple_of(ALIGN)
+    /// Bytes of all inputs. On the host, outputs follow.
+    fn input_bytes(&self) -> usize {
+        let shift = if self.sizes.shifts { self.kv.n_cells * 4 } else { 0 };
+        (self.input_offset(Input::CellShift) + shift).next_multiple_of(ALIGN)
+    }
+
+    /// Where counters, partial results and results begin on the device.
+    fn parts(&self, arena: &Arena) -> [u64; 3] {
+        let counters = arena.device.ptr() + self.input_bytes() as u64;
+        let partial = counters + self.sizes.counters as u64;
+        [counters, partial, partial + self.sizes.partial as u64]
     }
 
     /// Makes room for a program of these sizes. If the arena moves, every program is captured again.
@@ -159,12 +167,11 @@ impl HipSession {
         self.arena = None;
         self.last = None;
         let (device, sizes) = (&self.weights.device, self.sizes);
-        let inputs = self.input_bytes(&sizes);
+        let inputs = self.input_bytes();
         let bytes = inputs + sizes.counters + sizes.partial + sizes.results;
         let arena = Arena {
             device: Memory::new(device, bytes, "intermediate results")?,
             host: Pinned::new(device, inputs + sizes.outputs, "inputs and outputs")?,
-            sizes,
         };
         // SAFETY: all of the new memory, which nothing uses yet.
         unsafe { self.stream.fill(arena.device.ptr(), 0, bytes) }?;
@@ -179,27 +186,24 @@ impl HipSession {
         let arena = self.arena.as_ref().ok_or_else(|| Error::Internal("no arena".into()))?;
         let program = &self.programs[i];
         let start = arena.device.ptr();
-        let counters = start + self.input_bytes(&arena.sizes) as u64;
-        let partial = counters + arena.sizes.counters as u64;
-        let results = partial + arena.sizes.partial as u64;
+        let [counters, partial, results] = self.parts(arena);
         let at = Addresses {
             arena: results,
             partial,
             counters,
-            inputs: &|input| start + self.input_offset(&arena.sizes, input) as u64,
+            inputs: &|input| start + self.input_offset(input) as u64,
             run: start,
             kv: &self.halves,
         };
         let n_cu = self.weights.device.info().n_cu as usize;
         let launches =
             lower(&program.graph, &program.layout, &at, &self.weights, &self.weights.kernels, n_cu)?;
-        let mask_end =
-            self.input_offset(&arena.sizes, Input::Mask) + program.graph.n_tokens * self.words() * 8;
+        let mask_end = self.input_offset(Input::Mask) + program.graph.n_tokens * self.words() * 8;
         let exec = self.stream.capture(|stream| {
             // SAFETY: the arena has room for all inputs on both sides; the graph goes before the arena does.
             unsafe { stream.upload(start, &arena.host, 0..mask_end) }?;
             if program.uses_shift {
-                let from = self.input_offset(&arena.sizes, Input::CellShift);
+                let from = self.input_offset(Input::CellShift);
                 let range = from..from + self.kv.n_cells * 4;
                 // SAFETY: as above.
                 unsafe { stream.upload(start + from as u64, &arena.host, range) }?;
@@ -213,11 +217,6 @@ impl HipSession {
         })?;
         self.programs[i].exec = Some(exec);
         Ok(())
-    }
-
-    /// Where outputs begin in the host's side of the arena.
-    fn outputs_at(&self, sizes: &Sizes) -> usize {
-        self.input_bytes(sizes)
     }
 
     fn half(&self, at: KvHead, cells: &Range<usize>, bytes: usize) -> Result<Head> {
@@ -293,7 +292,7 @@ impl Session for HipSession {
             self.allocate()?;
         }
         let Some(mut arena) = self.arena.take() else { return Err(Error::Internal("no arena".into())) };
-        let done = self.run_in(&mut arena, id, inputs);
+        let done = self.finish(self.start(&mut arena, id, inputs));
         self.arena = Some(arena);
         done?;
         self.last = Some((id, inputs.n_outputs));
@@ -305,7 +304,7 @@ impl Session for HipSession {
         let outputs = &self.programs[id.0].outputs;
         let Some(&(_, n)) = outputs.get(i) else { return &[] };
         let before: usize = outputs[..i].iter().map(|(_, n)| n * rows * 4).sum();
-        let start = self.outputs_at(&arena.sizes) + before;
+        let start = self.input_bytes() + before;
         bytemuck::cast_slice(&arena.host.as_slice()[start..start + n * rows * 4])
     }
 
@@ -318,17 +317,16 @@ impl Session for HipSession {
         if self.kv.type_k != GgmlType::Q8_0 {
             let from = h.address + (cells.start * h.row) as u64;
             // SAFETY: as many bytes are there; waited for before `out` goes.
-            unsafe { self.stream.download_to(out.as_mut_ptr(), from, out.len()) }?;
-            return self.stream.synchronize();
+            return self.finish(unsafe { self.stream.download_to(out.as_mut_ptr(), from, out.len()) });
         }
         let (mut quants, mut scales) = (vec![0; cells.len() * h.dim], vec![0; cells.len() * h.dim / 16]);
         let [q, s] = self.q8_parts(&h, cells.start);
         // SAFETY: as above.
-        unsafe {
-            self.stream.download_to(quants.as_mut_ptr(), q, quants.len())?;
-            self.stream.download_to(scales.as_mut_ptr(), s, scales.len())?;
-        }
-        self.stream.synchronize()?;
+        let started = unsafe {
+            let quants = self.stream.download_to(quants.as_mut_ptr(), q, quants.len());
+            quants.and_then(|()| self.stream.download_to(scales.as_mut_ptr(), s, scales.len()))
+        };
+        self.finish(started)?;
         for ((block, q), s) in
             out.chunks_exact_mut(34).zip(quants.chunks_exact(32)).zip(scales.chunks_exact(2))
         {
@@ -343,19 +341,18 @@ impl Session for HipSession {
         if self.kv.type_k != GgmlType::Q8_0 {
             let to = h.address + (cells.start * h.row) as u64;
             // SAFETY: as many bytes are there; waited for before `rows` goes.
-            unsafe { self.stream.upload_from(to, rows.as_ptr(), rows.len()) }?;
-            return self.stream.synchronize();
+            return self.finish(unsafe { self.stream.upload_from(to, rows.as_ptr(), rows.len()) });
         }
         let blocks = rows.chunks_exact(34);
         let scales: Vec<u8> = blocks.clone().flat_map(|b| &b[..2]).copied().collect();
         let quants: Vec<u8> = blocks.flat_map(|b| &b[2..]).copied().collect();
         let [q, s] = self.q8_parts(&h, cells.start);
         // SAFETY: as above.
-        unsafe {
-            self.stream.upload_from(q, quants.as_ptr(), quants.len())?;
-            self.stream.upload_from(s, scales.as_ptr(), scales.len())?;
-        }
-        self.stream.synchronize()
+        let started = unsafe {
+            let quants = self.stream.upload_from(q, quants.as_ptr(), quants.len());
+            quants.and_then(|()| self.stream.upload_from(s, scales.as_ptr(), scales.len()))
+        };
+        self.finish(started)
     }
 
     fn memory(&self) -> SessionMemory {
@@ -364,7 +361,8 @@ impl Session for HipSession {
 }
 
 impl HipSession {
-    fn run_in(&mut self, arena: &mut Arena, id: ProgramId, inputs: &Inputs) -> Result<()> {
+    /// Starts a run.
+    fn start(&self, arena: &mut Arena, id: ProgramId, inputs: &Inputs) -> Result<()> {
         let program = &self.programs[id.0];
         let (n, words) = (inputs.n_tokens, self.words());
         let counts = RunCounts {
@@ -376,7 +374,7 @@ impl HipSession {
         let mut put =
             |at: usize, bytes: &[u8]| arena.host.as_mut_slice()[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, bytemuck::bytes_of(&counts));
-        let offset = |input| self.input_offset(&arena.sizes, input);
+        let offset = |input| self.input_offset(input);
         put(offset(Input::Tokens), bytemuck::cast_slice(&inputs.tokens[..n]));
         put(offset(Input::Positions), bytemuck::cast_slice(&inputs.positions[..n]));
         put(offset(Input::Cells), bytemuck::cast_slice(&inputs.cells[..n]));
@@ -387,11 +385,10 @@ impl HipSession {
         }
         let exec =
             program.exec.as_ref().ok_or_else(|| Error::Internal("a program was not captured".into()))?;
-        // SAFETY: what was captured lives, and the host's side is not touched before the end of the run.
+        // SAFETY: what was captured lives, and the host's side is not touched before `run` has waited.
         unsafe { self.stream.replay(exec) }?;
-        let results = arena.device.ptr()
-            + (self.input_bytes(&arena.sizes) + arena.sizes.counters + arena.sizes.partial) as u64;
-        let mut to = self.outputs_at(&arena.sizes);
+        let [_, _, results] = self.parts(arena);
+        let mut to = self.input_bytes();
         for &(from, row) in &program.outputs {
             let bytes = row * inputs.n_outputs * 4;
             if bytes > 0 {
@@ -400,7 +397,13 @@ impl HipSession {
             }
             to += bytes;
         }
-        self.stream.synchronize()
+        Ok(())
+    }
+
+    /// Waits for what was started, also if not all of it could be: it still uses the memory it was given.
+    fn finish(&self, started: Result<()>) -> Result<()> {
+        let waited = self.stream.synchronize();
+        started.and(waited)
     }
 
     /// Where the quants and the scales of a head in q8_0 begin for a cell (`kernels/kv.h`).

@@ -11,49 +11,20 @@ use super::module::Kernels;
 use super::stream::Stream;
 use super::upload::{Piece, Ring, upload};
 use crate::backend::Weights;
-use crate::gguf::File;
+use crate::gguf::{File, TensorInfo};
 use crate::graph::{Graph, Op, TensorId, WeightId};
-use crate::quant::{self, GgmlType, grid};
+use crate::quant::{self, grid};
 use crate::{Error, Result, counters};
 
 /// Every tensor begins at a multiple of this; so does every plane of one at a multiple of 16.
 const ALIGN: usize = 256;
 
-/// Bytes of each plane for a block of `ty`; the same as in `kernels/types.h`.
-pub(super) fn planes(ty: GgmlType) -> &'static [usize] {
-    use GgmlType::*;
-    match ty {
-        Q4_0 | IQ4_NL => &[16, 2],
-        Q4_1 => &[16, 4],
-        Q5_0 => &[16, 2, 4],
-        Q5_1 => &[16, 4, 4],
-        Q8_0 => &[32, 2],
-        MXFP4 => &[16, 1],
-        IQ4_XS => &[128, 8],
-        Q4_K => &[128, 16],
-        Q5_K => &[128, 16, 32],
-        Q6_K => &[128, 64, 16, 2],
-        Q2_K => &[64, 16, 4],
-        Q3_K => &[64, 32, 12, 2],
-        TQ2_0 => &[64, 2],
-        TQ1_0 => &[32, 16, 4, 2],
-        IQ2_XXS => &[64, 2],
-        IQ2_XS => &[64, 8, 2],
-        IQ2_S => &[32, 32, 16, 2],
-        IQ3_XXS => &[64, 32, 2],
-        IQ3_S => &[64, 32, 12, 2],
-        IQ1_S => &[32, 16, 2],
-        IQ1_M => &[32, 16, 8],
-        _ => &[],
-    }
-}
+/// Planes that a type may have (`kernels/types.h`).
+const MAX_PLANES: usize = 4;
 
-/// Bytes of a matrix of `n` weights on the device.
-fn device_bytes(ty: GgmlType, n: usize) -> usize {
-    match planes(ty) {
-        [] => n * ty.block_bytes(),
-        planes => planes.iter().map(|p| (n / ty.block_len() * p).next_multiple_of(16)).sum(),
-    }
+/// Room for a tensor: its planes have the bytes of its blocks, and each may begin up to 16 later.
+fn room(t: &TensorInfo<'_>) -> usize {
+    (t.n_bytes() + 16 * MAX_PLANES).next_multiple_of(ALIGN)
 }
 
 /// A weight on the device.
@@ -108,8 +79,7 @@ impl HipWeights {
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<HipWeights> {
         // The tables of points and the single rows come first, in one piece.
-        let tables = Tables::new();
-        let mut small = tables.bytes.clone();
+        let (mut small, tables) = tables();
         let mut bound = HashMap::new();
         let find = |id: &WeightId| {
             let t = file.tensor_at(id.0 as usize);
@@ -128,7 +98,7 @@ impl HipWeights {
         let mut end = small.len();
         for t in &matrices {
             bound.insert(WeightId(t.index as u32), Bound { address: end as u64, row: None });
-            end = (end + device_bytes(t.ty, t.n_elements())).next_multiple_of(ALIGN);
+            end += room(t);
         }
         let memory = Memory::new(device, end, "the weights")?;
         bound.values_mut().for_each(|b| b.address += memory.ptr());
@@ -140,7 +110,7 @@ impl HipWeights {
         let mut place = |stream: &Stream, staging: u64, piece: &Piece<'_>| {
             let t = &piece.tensor;
             let address = bound[&WeightId(t.index as u32)].address;
-            if planes(t.ty).is_empty() {
+            if t.ty.block_len() == 1 {
                 // SAFETY: the tensor's place has room for the piece.
                 return unsafe {
                     stream.copy(address + piece.bytes.start as u64, staging, piece.bytes.len())
@@ -163,39 +133,28 @@ impl HipWeights {
         };
         upload(device, file, &matrices, Ring::default(), &mut place, progress)?;
         weights.iter().for_each(|_| counters::weight_bind());
-        let grids = tables.at(memory.ptr());
+        let [iq1, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s] = tables.map(|o| memory.ptr() + o as u64);
+        let grids = Grids { iq1, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s };
         Ok(HipWeights { device: device.clone(), kernels: kernels.clone(), bound, grids, _memory: memory })
     }
 }
 
-/// The points of the types that name some, one table after another.
-struct Tables {
-    bytes: Vec<u8>,
-    offsets: [usize; 6],
-}
-
-impl Tables {
-    fn new() -> Tables {
-        let tables: [&[u8]; 6] = [
-            bytemuck::cast_slice(&grid::IQ1),
-            bytemuck::cast_slice(&grid::IQ2_XXS),
-            bytemuck::cast_slice(&grid::IQ2_XS),
-            bytemuck::cast_slice(&grid::IQ2_S),
-            bytemuck::cast_slice(&grid::IQ3_XXS),
-            bytemuck::cast_slice(&grid::IQ3_S),
-        ];
-        let mut bytes = Vec::new();
-        let offsets = tables.map(|t| {
-            let at = bytes.len();
-            bytes.extend_from_slice(t);
-            bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
-            at
-        });
-        Tables { bytes, offsets }
-    }
-
-    fn at(&self, start: u64) -> Grids {
-        let [iq1, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s] = self.offsets.map(|o| start + o as u64);
-        Grids { iq1, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s }
-    }
+/// The points of the types that name some, one table after another, and where each begins.
+fn tables() -> (Vec<u8>, [usize; 6]) {
+    let tables: [&[u8]; 6] = [
+        bytemuck::cast_slice(&grid::IQ1),
+        bytemuck::cast_slice(&grid::IQ2_XXS),
+        bytemuck::cast_slice(&grid::IQ2_XS),
+        bytemuck::cast_slice(&grid::IQ2_S),
+        bytemuck::cast_slice(&grid::IQ3_XXS),
+        bytemuck::cast_slice(&grid::IQ3_S),
+    ];
+    let mut bytes = Vec::new();
+    let offsets = tables.map(|t| {
+        let at = bytes.len();
+        bytes.extend_from_slice(t);
+        bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+        at
+    });
+    (bytes, offsets)
 }

@@ -1,6 +1,7 @@
 //! Rotary positions: a table of angles per position, and the rotation of heads by a row of it.
 //!
-//! How far a pair turns per position is [`RopeParams::frequencies`]. Angles are f64 until they have become a cosine and a sine, so the error of a table entry stays
+//! How far a pair turns per position is [`RopeParams::frequencies`]. Angles are f64 until they have
+//! become a cosine and a sine, so the error of a table entry stays
 //! below 1e-6 of its magnitude at any position.
 
 use crate::graph::{RopeParams, RopeStyle};
