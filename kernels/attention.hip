@@ -2,13 +2,14 @@
 // the cells that the mask shows, times v.
 //
 // Grid: (n_head_kv * ceil(heads per kv head / G), splits, n_tokens). Block: THREADS. A block takes up to G query
-// heads of one kv head and a range of cells; its waves take chunks of cells in turn; in a wave, L lanes share a cell
-// with 8 elements each. Each keeps a running maximum, sum and accumulator, merged in LDS and written as a partial
+// heads of one kv head and a range of cells, of which it lists those that are seen, so that what the sequences of a
+// batch have between each other costs nothing; its waves take chunks of the list in turn; in a wave, L lanes share a
+// cell with 8 elements each. Each keeps a running maximum, sum and accumulator, merged in LDS and written as a partial
 // result; the block that arrives last at the counter of its heads merges the splits in their order, so that the
 // result does not depend on which that is.
 // How many cells there are is read from device memory; splits beyond them end at once.
 // Heads of up to 8 * L elements. Keys and values are of the type RF_KV; L and G are chosen by the host.
-// Bytes moved: each visible 64 cells' keys and values once for each G heads.
+// Bytes moved: each visible cell's keys and values once for each G heads.
 // Error: f32 sums; exponentials to 2 units. Called by src/backend/hip/lower.rs.
 // budget f16: b128
 #include "kv.h"
@@ -16,7 +17,8 @@
 
 constexpr int THREADS = 256;
 constexpr int WAVES = THREADS / WAVE;
-constexpr int WORDS = 4;
+// The least words of the mask, 64 cells each, that are worth a split.
+constexpr int WORDS = 2;
 
 struct Attention {
     const float *q; // element strides: q_token, q_head
@@ -81,10 +83,33 @@ template <int L> DEVICE void ready(const Attention &a, const float *x, const flo
     for (int j = 0; j < 8; j++) v[j] = !inside ? 0 : turns ? w[j] : v[j];
 }
 
+// Cells that a lane has on their way at a time. A step waits for memory, with few blocks that could do anything else.
+template <int L, int G, bool FUSED> constexpr int UNROLL = 16 * L / WAVE < (G > 2 || !FUSED ? 4 : 8) ? 16 * L / WAVE : G > 2 || !FUSED ? 4 : 8;
+
+// Lists the cells from `at` to `end` that `mask` shows, in order, until the block's threads have one each, and gives
+// their number. `at` moves to the first cell that was not looked at. A barrier has to follow.
+DEVICE int gather(const u64 *mask, int &at, int end, int *list) {
+    constexpr int WINDOW = THREADS / 64;
+    int count = 0;
+    for (; at < end && count < THREADS; at += THREADS) {
+        const int word = thread() / 64, bit = thread() % 64;
+        const u64 mine = at + word * 64 < end ? mask[at / 64 + word] : 0;
+        int before = count;
+#pragma unroll
+        for (int i = 0; i < WINDOW; i++) {
+            const int n = count_bits(at + i * 64 < end ? mask[at / 64 + i] : 0);
+            count += n;
+            if (i < word) before += n;
+        }
+        if (mine >> bit & 1) list[before + count_bits(mine & ((1ull << bit) - 1))] = at + thread();
+    }
+    return count;
+}
+
 template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attention &a) {
-    constexpr int SUB = WAVE / L;        // cells of a wave at a time
-    constexpr int UNROLL = SUB >= 8 ? 1 : SUB >= 4 ? 2 : 4;
-    constexpr int CHUNK = SUB * UNROLL;  // cells of a wave's turn
+    constexpr int SUB = WAVE / L; // cells of a wave beside each other
+    constexpr int CHUNK = SUB * UNROLL<L, G, FUSED>;
+    LDS int list[2 * THREADS];
     LDS float merged_acc[WAVES][G][L * 8];
     LDS float merged_max[WAVES][G], merged_sum[WAVES][G];
     LDS int last;
@@ -93,17 +118,13 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     const int kv = block_x() / chunks, first = block_x() % chunks * G;
     const int heads = per_kv - first < G ? per_kv - first : G;
     const int token = block_z(), split = block_y();
-    if (token >= a.run->n_tokens) return;
-    // Whole words of the mask to each split, and at least WORDS: merging splits costs as much as reading them.
-    const int words = (a.run->n_kv + 63) / 64, even = (words + a.splits - 1) / a.splits;
-    const int each = even > WORDS ? even : WORDS, active = (words + each - 1) / each;
-    if (split >= active) return;
-    const int begin = split * each * 64, end = begin + each * 64 < words * 64 ? begin + each * 64 : words * 64;
-
+    // What memory is asked for is asked before it is known whether this block has something to do.
+    const Run run = *a.run;
     const int sub = lane() / L, i = lane() % L * 8;
     const bool key = i < a.k.dim, value = i < a.v.dim;
     const float *q0 = a.q + (long)token * a.q_token + (long)(kv * per_kv + first) * a.q_head;
-    float q[G][8];
+    float q[G][8], new_k[8], new_v[8];
+    int new_cell = -1;
 #pragma unroll
     for (int g = 0; g < G; g++) {
         const float *qg = q0 + (g < heads ? g : 0) * a.q_head;
@@ -115,25 +136,27 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
         }
     }
     if constexpr (FUSED) {
-        // The split that has the token's cell writes it. Two chunks of one kv head write the same.
-        int cell = a.cell[0];
-        if (cell >= begin && cell < end) {
-            LDS float fresh[L * 8];
-            if (wave() == 0) {
-                float k[8];
-                ready<L>(a, a.new_k + (long)kv * a.k.dim, a.k_norm, i, k);
-#pragma unroll
-                for (int j = 0; j < 8; j++)
-                    if (sub == 0) fresh[i + j] = k[j];
-            }
-            barrier();
-            for (int e = thread(); e < a.k.dim; e += THREADS) store<TYPE>(a.k, kv, cell, e, fresh[e]);
-            for (int e = thread(); e < a.v.dim; e += THREADS) store<TYPE>(a.v, kv, cell, e, a.new_v[(long)kv * a.v.dim + e]);
-            barrier_memory();
-        }
+        new_cell = a.cell[0];
+        ready<L>(a, a.new_k + (long)kv * a.k.dim, a.k_norm, i, new_k);
+        load_8(a.new_v + (long)kv * a.v.dim + (value ? i : 0), new_v);
     }
 
-    const u8 *keys = head_of<TYPE>(a.k, kv), *values = head_of<TYPE>(a.v, kv);
+    if (token >= run.n_tokens) return;
+    // Whole words of the mask to each split, and at least WORDS: merging splits costs as much as reading them.
+    const int words = (run.n_kv + 63) / 64, even = (words + a.splits - 1) / a.splits;
+    const int each = even > WORDS ? even : WORDS, active = (words + each - 1) / each;
+    if (split >= active) return;
+    const int begin = split * each * 64, end = begin + each * 64 < words * 64 ? begin + each * 64 : words * 64;
+
+    u8 *keys = head_of<TYPE>(a.k, kv), *values = head_of<TYPE>(a.v, kv);
+    if constexpr (FUSED) {
+        // The split that has the token's cell writes it; who reads it has it at hand. Two chunks of one kv head write
+        // the same.
+        const bool writes = wave() == 0 && sub == 0 && new_cell >= begin && new_cell < end;
+        store_8<TYPE>(keys, a.k, new_cell, i, new_k, key && writes);
+        store_8<TYPE>(values, a.v, new_cell, i, new_v, value && writes);
+    }
+
     const u64 *mask = a.mask + (long)token * a.mask_words;
     float most[G], sum[G], acc[G][8];
 #pragma unroll
@@ -143,50 +166,60 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
 #pragma unroll
         for (int j = 0; j < 8; j++) acc[g][j] = 0;
     }
-    for (int base = begin + wave() * CHUNK; base < end; base += WAVES * CHUNK) {
-        u32 visible = (u32)(mask[base / 64] >> base % 64) & (u32)((1ull << CHUNK) - 1);
-        if (visible == 0) continue;
-        float k[UNROLL][8], v[UNROLL][8], s[UNROLL][G];
+    for (int at = begin; at < end;) {
+        if (at != begin) barrier();
+        const int count = gather(mask, at, end, list);
+        barrier();
+        for (int base = wave() * CHUNK; base < count; base += WAVES * CHUNK) {
+            float k[UNROLL<L, G, FUSED>][8], v[UNROLL<L, G, FUSED>][8], s[UNROLL<L, G, FUSED>][G];
+            int cell[UNROLL<L, G, FUSED>];
 #pragma unroll
-        for (int u = 0; u < UNROLL; u++) {
+            for (int u = 0; u < UNROLL<L, G, FUSED>; u++) {
+                // In place of what is beyond the list's end, its first.
+                const int n = base + u * SUB + sub;
+                cell[u] = list[n < count ? n : 0];
 #pragma unroll
-            for (int j = 0; j < 8; j++) k[u][j] = v[u][j] = 0;
-            if (key) fetch_8<TYPE>(keys, a.k, base + u * SUB + sub, i, k[u]);
-        }
+                for (int j = 0; j < 8; j++) k[u][j] = v[u][j] = 0;
+                if (key) fetch_8<TYPE>(keys, a.k, cell[u], i, k[u]);
+            }
 #pragma unroll
-        for (int u = 0; u < UNROLL; u++)
-            if (value) fetch_8<TYPE>(values, a.v, base + u * SUB + sub, i, v[u]);
+            for (int u = 0; u < UNROLL<L, G, FUSED>; u++)
+                if (value) fetch_8<TYPE>(values, a.v, cell[u], i, v[u]);
 #pragma unroll
-        for (int u = 0; u < UNROLL; u++) {
-            bool seen = visible >> (u * SUB + sub) & 1;
+            for (int u = 0; u < UNROLL<L, G, FUSED>; u++) {
+                if (FUSED && cell[u] == new_cell) {
+#pragma unroll
+                    for (int j = 0; j < 8; j++) {
+                        k[u][j] = new_k[j];
+                        v[u][j] = value ? new_v[j] : 0;
+                    }
+                }
+#pragma unroll
+                for (int g = 0; g < G; g++) {
+                    float dot = 0;
+#pragma unroll
+                    for (int j = 0; j < 8; j++) dot += q[g][j] * k[u][j];
+                    dot = reduce<Sum, L>(dot);
+                    s[u][g] = base + u * SUB + sub < count ? dot : -1e30f;
+                }
+            }
 #pragma unroll
             for (int g = 0; g < G; g++) {
-                float dot = 0;
+                float top = most[g];
 #pragma unroll
-                for (int j = 0; j < 8; j++) dot += q[g][j] * k[u][j];
-                dot = reduce<Sum, L>(dot);
-                s[u][g] = seen ? dot : -1e30f;
-            }
-            // What is in cells that are not seen may be anything.
+                for (int u = 0; u < UNROLL<L, G, FUSED>; u++) top = larger(top, s[u][g]);
+                float shrink = exponential(most[g] - top);
+                most[g] = top;
+                sum[g] *= shrink;
 #pragma unroll
-            for (int j = 0; j < 8; j++) v[u][j] = seen ? v[u][j] : 0;
-        }
+                for (int j = 0; j < 8; j++) acc[g][j] *= shrink;
 #pragma unroll
-        for (int g = 0; g < G; g++) {
-            float top = most[g];
+                for (int u = 0; u < UNROLL<L, G, FUSED>; u++) {
+                    float p = s[u][g] > -1e29f ? exponential(s[u][g] - top) : 0;
+                    sum[g] += p;
 #pragma unroll
-            for (int u = 0; u < UNROLL; u++) top = larger(top, s[u][g]);
-            float shrink = exponential(most[g] - top);
-            most[g] = top;
-            sum[g] *= shrink;
-#pragma unroll
-            for (int j = 0; j < 8; j++) acc[g][j] *= shrink;
-#pragma unroll
-            for (int u = 0; u < UNROLL; u++) {
-                float p = s[u][g] > -1e29f ? exponential(s[u][g] - top) : 0;
-                sum[g] += p;
-#pragma unroll
-                for (int j = 0; j < 8; j++) acc[g][j] += p * v[u][j];
+                    for (int j = 0; j < 8; j++) acc[g][j] += p * v[u][j];
+                }
             }
         }
     }
@@ -259,11 +292,13 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
         int g = e / dim, at = e % dim;
         const float *p = a.partial + (head0 + g) * a.splits * (dim + 2);
         float top = -1e30f, total = 0, value = 0;
-        for (int s = 0; s < active; s++) top = larger(top, p[s * (dim + 2) + dim]);
+#pragma unroll 4
         for (int s = 0; s < active; s++) {
-            float shrink = exponential(p[s * (dim + 2) + dim] - top);
-            total += p[s * (dim + 2) + dim + 1] * shrink;
-            value += p[s * (dim + 2) + at] * shrink;
+            float peak = p[s * (dim + 2) + dim], up = larger(top, peak);
+            float shrink = exponential(top - up), grow = exponential(peak - up);
+            top = up;
+            total = total * shrink + p[s * (dim + 2) + dim + 1] * grow;
+            value = value * shrink + p[s * (dim + 2) + at] * grow;
         }
         give(value / total, e);
     }

@@ -224,6 +224,14 @@ DEVICE double multiply_add(double a, double b, double c) { return __builtin_fma(
 #endif
 DEVICE float larger(float a, float b) { return a > b ? a : b; }
 
+DEVICE int count_bits(u64 v) {
+#if NVIDIA
+    return __popcll(v);
+#else
+    return __builtin_popcountll(v);
+#endif
+}
+
 // Sine and cosine of an angle in f64, to about one unit of f32: reduced in f64 to an eighth of a turn,
 // then Taylor's series.
 DEVICE void sine_cosine(double angle, float *sine, float *cosine) {

@@ -62,6 +62,46 @@ template <int TYPE> DEVICE void fetch_8(const u8 *h, const Cache &c, int cell, i
     }
 }
 
+// Stores eight elements of a cell, from i on, if this lane `writes`, and leaves in `v` what fetch_8 gives of them. The
+// lanes of a group of 32 elements call it together.
+template <int TYPE> DEVICE void store_8(u8 *h, const Cache &c, int cell, int i, float (&v)[8], bool writes) {
+    long at = (long)cell * c.dim + i;
+    if constexpr (TYPE == f32) {
+        if (writes) {
+            *(F4 *)(h + at * 4) = F4{v[0], v[1], v[2], v[3]};
+            *(F4 *)(h + at * 4 + 16) = F4{v[4], v[5], v[6], v[7]};
+        }
+    } else if constexpr (TYPE == q8_0) {
+        float most = 0;
+#pragma unroll
+        for (int j = 0; j < 8; j++) most = larger(most, absolute(v[j]));
+        float d = reduce<Max, 4>(most) / 127, inverse = d > 0 ? 1 / d : 0;
+        u16 scale = f32_to_f16(d);
+        u32 q[2] = {0, 0};
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            int n = (int)nearest(v[j] * inverse);
+            q[j / 4] |= (n & 255u) << j % 4 * 8;
+            v[j] = f16_to_f32(scale) * n;
+        }
+        if (writes) {
+            *(U2 *)(h + at) = U2{q[0], q[1]};
+            if (i % 32 == 0) ((u16 *)(h + (long)c.n_cells * c.dim))[at / 32] = scale;
+        }
+    } else {
+        u32 w[4];
+#pragma unroll
+        for (int j = 0; j < 8; j += 2) {
+            u16 x = TYPE == f16 ? f32_to_f16(v[j]) : f32_to_bf16(v[j]);
+            u16 y = TYPE == f16 ? f32_to_f16(v[j + 1]) : f32_to_bf16(v[j + 1]);
+            v[j] = TYPE == f16 ? f16_to_f32(x) : bf16_to_f32(x);
+            v[j + 1] = TYPE == f16 ? f16_to_f32(y) : bf16_to_f32(y);
+            w[j / 2] = x | (u32)y << 16;
+        }
+        if (writes) *(U4 *)(h + at * 2) = U4{w[0], w[1], w[2], w[3]};
+    }
+}
+
 // Element i of a head turned by a row of the table of angles.
 DEVICE float turned(const float *x, int i, const float *table, int n_rot, int neox) {
     if (i >= n_rot) return x[i];

@@ -1,60 +1,76 @@
 // Products of a quantised matrix and many columns: y[c][r] = sum over k of w[r][k] * x[c][k] + bias + residual, compiled
 // once for each weight type (RF_TYPE).
 //
-// x is packed (args.h). A block makes ROWS by COLUMNS sums, DEPTH elements of k at a time: its threads unpack a group of
+// x is packed (args.h). A block makes ROWS by C sums, DEPTH elements of k at a time: its threads unpack a group of
 // weights each into bytes in LDS, and copy the columns' bytes there; its waves multiply tiles of 16 by 16 by integer
 // matrix instructions, a group at a time, and add the integers up in f32 by the scales of row and column. What the next
 // step needs is fetched before, and written to the other half of LDS after.
+// Where there are fewer tiles than the device has room for, each is split over k: the block of a tile that comes last
+// adds the parts up, in their order, so that the result does not depend on which that is.
 //
-// Grid: (rows / ROWS, columns / COLUMNS), rounded up. Block: THREADS. Blocks beyond the live columns end at once.
-// Bytes moved: the matrix once for each COLUMNS columns, x once for each ROWS rows.
+// Grid: (tiles of ROWS rows of all matrices, columns / C, splits), rounded up. Block: THREADS. Blocks beyond the live
+// columns end at once.
+//   matmul_32, matmul_64   C is 32 or 64
+// Bytes moved: the matrices once for each C columns, x once for each ROWS rows.
 // Error: as matvec.hip. Called by src/backend/hip/lower.rs.
 // budget: b128 wmma
 #include "types.h"
 
 constexpr int THREADS = 256;
-constexpr int ROWS = 128, COLUMNS = 64, DEPTH = 64;
+constexpr int ROWS = 128, DEPTH = 64;
 constexpr int WAVES = THREADS / WAVE;
-// Tiles of a wave: waves lie in 4 rows and WAVES / 4 columns.
-constexpr int TILE_ROWS = ROWS / 16 / 4, TILE_COLUMNS = COLUMNS / 16 / (WAVES / 4);
 constexpr int GROUPS = DEPTH / 32;
 // 16 bytes more than needed keep rows apart in the banks.
 constexpr int STRIDE = DEPTH + 16;
-static_assert(ROWS * GROUPS == THREADS && COLUMNS * DEPTH == THREADS * 16, "a thread loads one group and 16 bytes");
+static_assert(ROWS * GROUPS == THREADS, "a thread loads one group");
 
 struct MatMul {
-    Weight w;
+    Weight w[3];
+    const float *bias[3];
+    float *y[3];
+    int tiles[3];  // end of each matrix's tiles in grid x
+    int stride[3]; // of y, in elements
     const u8 *x;
-    const float *bias, *residual; // residual as y
-    float *y;
-    int stride; // of y, in elements
+    const float *residual; // as y[0]
+    float *partial;        // [grid y][grid x][splits][ROWS * C]
+    int *counters;         // [grid y][grid x], zero before and after
+    int splits;
     int extent, capacity, unused;
     const Run *run;
     Grids grids;
 };
 
-template <class T> struct Stage {
+template <class T, int C> struct Stage {
     u8 a[ROWS * STRIDE];
-    u8 b[COLUMNS * STRIDE];
+    u8 b[C * STRIDE];
     float d[GROUPS][1 + T::HALVES][ROWS];
     float m[GROUPS][1 + T::HALVES][T::MIN ? ROWS : 1];
-    float scale[GROUPS][COLUMNS];
+    float scale[GROUPS][C];
     // The columns' scale times the sums of their bytes, or of each half.
-    float sum[GROUPS][1 + T::HALVES][T::MIN ? COLUMNS : 1];
+    float sum[GROUPS][1 + T::HALVES][T::MIN ? C : 1];
 };
 
-template <class T> DEVICE void matmul(const MatMul &a) {
-    LDS Stage<T> stages[2];
-    const int row0 = block_x() * ROWS, column0 = block_y() * COLUMNS;
+template <class T, int C> DEVICE void matmul(const MatMul &a) {
+    static_assert(C * DEPTH <= THREADS * 16, "a thread loads 16 bytes of the columns at most");
+    // Waves lie in rows and columns; tiles of 16 by 16 of each.
+    constexpr int WAVE_COLUMNS = C < 64 ? 1 : WAVES / 4, WAVE_ROWS = WAVES / WAVE_COLUMNS;
+    constexpr int TILE_ROWS = ROWS / 16 / WAVE_ROWS, TILE_COLUMNS = C / 16 / WAVE_COLUMNS;
+    LDS Stage<T, C> stages[2];
+    LDS int last;
+    const int tile = block_x(), m = tile < a.tiles[0] ? 0 : tile < a.tiles[1] ? 1 : 2;
+    const Weight &w = a.w[m];
+    const int row0 = (tile - (m > 0 ? a.tiles[m - 1] : 0)) * ROWS, column0 = block_y() * C;
     const int n = live(a.run, a.extent, a.capacity);
     if (column0 >= n) return;
-    const int groups = a.w.k / 32;
+    // Whole steps to each split; the last may have fewer.
+    const int steps = (w.k / 32 + GROUPS - 1) / GROUPS, each = (steps + a.splits - 1) / a.splits * GROUPS;
+    const int start = block_z() * each, groups = start + each < w.k / 32 ? start + each : w.k / 32;
 
-    // What this thread loads: a group of a row, 16 bytes of a column, and the scale of one.
+    // What this thread loads: a group of a row, and if it has a column 16 bytes of it and the scale.
     const int group = thread() % GROUPS, row = thread() / GROUPS;
-    const Row from = row_of<T>(a.w, row0 + row < a.w.n_rows ? row0 + row : a.w.n_rows - 1);
+    const Row from = row_of<T>(w, row0 + row < w.n_rows ? row0 + row : w.n_rows - 1);
     const int piece = thread() % (DEPTH / 16), column = thread() / (DEPTH / 16);
-    const long stride = packed_row(a.w.k);
+    const long stride = packed_row(w.k);
     const u8 *x = a.x + (column0 + column < n ? column0 + column : n - 1) * stride;
 
     typename T::Raw raw;
@@ -62,12 +78,12 @@ template <class T> DEVICE void matmul(const MatMul &a) {
     Scale scale;
     auto fetch = [&](int g) {
         if (g + group < groups) T::fetch(raw, from, g + group);
-        if (g + piece / 2 < groups) {
+        if (column < C && g + piece / 2 < groups) {
             bytes = load<U4>(x + g * 32 + piece * 16);
-            scale = load<Scale>(x + a.w.k + (g + piece / 2) * 8);
+            scale = load<Scale>(x + w.k + (g + piece / 2) * 8);
         }
     };
-    auto put = [&](Stage<T> &s, int g) {
+    auto put = [&](Stage<T, C> &s, int g) {
         Group o;
         bool inside = g + group < groups;
         T::unpack(o, raw, g + group, a.grids);
@@ -80,6 +96,7 @@ template <class T> DEVICE void matmul(const MatMul &a) {
             s.d[group][h][row] = inside ? o.d[h] : 0;
             if constexpr (T::MIN) s.m[group][h][row] = inside ? o.m[h] : 0;
         }
+        if (column >= C) return;
         *(U4 *)(s.b + column * STRIDE + piece * 16) = bytes;
         inside = g + piece / 2 < groups;
         if (piece % 2 == 0) {
@@ -102,13 +119,13 @@ template <class T> DEVICE void matmul(const MatMul &a) {
         for (int c = 0; c < TILE_COLUMNS; c++)
 #pragma unroll
             for (int i = 0; i < TILE_LANE; i++) acc[r][c][i] = 0;
-    const int tile_row0 = wave() % 4 * TILE_ROWS * 16, tile_column0 = wave() / 4 * TILE_COLUMNS * 16;
+    const int tile_row0 = wave() % WAVE_ROWS * TILE_ROWS * 16, tile_column0 = wave() / WAVE_ROWS * TILE_COLUMNS * 16;
 
-    fetch(0);
-    put(stages[0], 0);
+    fetch(start);
+    put(stages[0], start);
     barrier();
-    for (int g = 0, now = 0; g < groups; g += GROUPS, now ^= 1) {
-        const Stage<T> &s = stages[now];
+    for (int g = start, now = 0; g < groups; g += GROUPS, now ^= 1) {
+        const Stage<T, C> &s = stages[now];
         const bool more = g + GROUPS < groups;
         if (more) fetch(g + GROUPS);
         // Not unrolled: all at once does not fit the registers.
@@ -158,6 +175,39 @@ template <class T> DEVICE void matmul(const MatMul &a) {
         barrier();
     }
 
+    if (a.splits > 1) {
+        const long at = (long)block_y() * a.tiles[2] + tile;
+        float *part = a.partial + at * a.splits * (ROWS * C) + thread();
+#pragma unroll
+        for (int r = 0; r < TILE_ROWS; r++)
+#pragma unroll
+            for (int c = 0; c < TILE_COLUMNS; c++)
+#pragma unroll
+                for (int i = 0; i < TILE_LANE; i++) {
+                    const int e = ((r * TILE_COLUMNS + c) * TILE_LANE + i) * THREADS;
+                    part[(long)block_z() * (ROWS * C) + e] = acc[r][c][i];
+                    acc[r][c][i] = 0;
+                }
+        barrier_memory();
+        if (thread() == 0) last = arrive(a.counters + at) == a.splits - 1;
+        barrier();
+        if (!last) return;
+        acquire();
+        for (int s = 0; s < a.splits; s++)
+#pragma unroll
+            for (int r = 0; r < TILE_ROWS; r++)
+#pragma unroll
+                for (int c = 0; c < TILE_COLUMNS; c++)
+#pragma unroll
+                    for (int i = 0; i < TILE_LANE; i++) {
+                        const int e = ((r * TILE_COLUMNS + c) * TILE_LANE + i) * THREADS;
+                        acc[r][c][i] += part[(long)s * (ROWS * C) + e];
+                    }
+        if (thread() == 0) a.counters[at] = 0;
+    }
+
+    const float *bias = a.bias[m];
+    float *y = a.y[m];
 #pragma unroll
     for (int r = 0; r < TILE_ROWS; r++)
 #pragma unroll
@@ -166,13 +216,14 @@ template <class T> DEVICE void matmul(const MatMul &a) {
             for (int i = 0; i < TILE_LANE; i++) {
                 const int row = row0 + tile_row0 + r * 16 + tile_row(i);
                 const int column = column0 + tile_column0 + c * 16 + tile_column(i);
-                if (row >= a.w.n_rows || column >= n) continue;
-                const long at = (long)column * a.stride + row;
+                if (row >= w.n_rows || column >= n) continue;
+                const long at = (long)column * a.stride[m] + row;
                 float v = acc[r][c][i];
-                if (a.bias) v += a.bias[row];
+                if (bias) v += bias[row];
                 if (a.residual) v += a.residual[at];
-                a.y[at] = v;
+                y[at] = v;
             }
 }
 
-KERNEL(THREADS) matmul(MatMul a) { matmul<RF_TYPE>(a); }
+KERNEL_AT(THREADS, 2) matmul_32(MatMul a) { matmul<RF_TYPE, 32>(a); }
+KERNEL(THREADS) matmul_64(MatMul a) { matmul<RF_TYPE, 64>(a); }

@@ -3,7 +3,7 @@
 //! A launch costs about as much as reading a few megabytes, so for a few tokens a layer is five of them:
 //! the products of one input together; rotation, cache write and attention; the output matrix, residual
 //! and what of the norm can be done before the row is known; gate, up and their product; the same for the
-//! way down. Micro-batches of more tokens go node by node, through other kernels.
+//! way down. Of micro-batches of more tokens only the products of one input are together.
 
 use crate::graph::{DType, Graph, Op, TensorId};
 use crate::quant::GgmlType;
@@ -75,15 +75,13 @@ pub(super) fn steps(graph: &Graph) -> (Vec<Step>, Vec<usize>) {
     let few = graph.n_tokens <= MAX_COLUMNS;
     let runs = |i: &usize| !graph.nodes[*i].op.is_leaf() && graph.nodes[*i].op != Op::View;
     let ids: Vec<TensorId> = (0..graph.nodes.len()).filter(runs).map(|i| TensorId(i as u32)).collect();
-    if few {
-        let finders = [Fuse::attend, Fuse::swiglu, Fuse::then_norm, Fuse::products];
-        for find in finders {
-            for &id in &ids {
-                if !fuse.taken[id.0 as usize]
-                    && let Some(step) = find(&fuse, id)
-                {
-                    fuse.take(step);
-                }
+    let finders = [Fuse::attend, Fuse::swiglu, Fuse::then_norm, Fuse::products];
+    for find in &finders[if few { 0 } else { 3 }..] {
+        for &id in &ids {
+            if !fuse.taken[id.0 as usize]
+                && let Some(step) = find(&fuse, id)
+            {
+                fuse.take(step);
             }
         }
     }
@@ -330,12 +328,22 @@ mod tests {
     }
 
     #[test]
-    fn many_tokens_go_node_by_node() {
+    fn of_many_tokens_products_of_one_input_are_together() {
         let mut net = Net::new(MAX_COLUMNS + 1);
         let x = net.embed();
         let h = net.normed(x);
-        let out = net.linear(h, N);
-        assert!(net.steps(out).iter().all(|s| matches!(s, Step::Node(_))));
+        let (gate, up) = (net.linear(h, N), net.linear(h, N));
+        let out = net.g.swiglu(gate, up);
+        let out = net.linear(out, N);
+        let mut products = Vec::new();
+        for step in net.steps(out) {
+            match step {
+                Step::Products(ids) => products.push(ids.len()),
+                other => assert!(matches!(other, Step::Node(_)), "{other:?}"),
+            }
+        }
+        products.sort();
+        assert_eq!(products, [1, 1, 2]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod attention;
 mod products;
 
 use attention::Shape;
+use products::Tiles;
 
 use super::args::*;
 use super::fuse::{Attend, MAX_COLUMNS, Step, heads_of_block, steps};
@@ -17,9 +18,6 @@ use crate::{Error, Result};
 
 /// Rows that a block of `matvec.hip` makes.
 const TILE: usize = 32;
-/// Rows and columns that a block of `matmul.hip` makes, and the columns from which on it is used.
-const MATMUL_TILE: [usize; 2] = [128, 64];
-const MATMUL_COLUMNS: usize = 64;
 /// Threads of the blocks of all other kernels but those named below.
 const THREADS: u32 = 256;
 const ROPE_THREADS: u32 = 128;
@@ -41,7 +39,7 @@ pub(super) struct Launch {
 pub(super) struct Addresses<'a> {
     /// The arena of intermediate results.
     pub arena: u64,
-    /// Room for attention's partial results, of [`Needs::partial_bytes`].
+    /// Room for partial results, of [`Needs::partial_bytes`].
     pub partial: u64,
     /// Zeros, of [`Needs::counters`] i32.
     pub counters: u64,
@@ -82,6 +80,14 @@ impl Layout {
             let n = shape.n_tokens * shape.n_head;
             needs.partial_bytes = needs.partial_bytes.max(n * shape.splits * (shape.dim_v + 2) * 4);
             needs.counters = needs.counters.max(shape.n_tokens * shape.blocks);
+        }
+        for step in &steps {
+            if let Step::Products(ids) = step
+                && let Some(tiles) = Tiles::of(graph, ids, n_cu)
+            {
+                needs.partial_bytes = needs.partial_bytes.max(tiles.partial_bytes());
+                needs.counters = needs.counters.max(tiles.rows * tiles.columns);
+            }
         }
         Layout { plan, steps, needs }
     }
@@ -168,6 +174,9 @@ impl Lower<'_> {
     fn extent(&self, t: &Tensor) -> (i32, usize) {
         match t.extent {
             Extent::Fixed => (0, t.n_rows()),
+            // What is not asked for is not waited for: the one there is room for is there.
+            Extent::Tokens if self.graph.n_tokens == 1 => (0, 1),
+            Extent::Outputs if self.graph.n_outputs == 1 => (0, 1),
             Extent::Tokens => (1, self.graph.n_tokens),
             Extent::Outputs => (2, self.graph.n_outputs),
         }
@@ -199,7 +208,6 @@ impl Lower<'_> {
         let t = self.node(id).clone();
         match t.op {
             Op::GetRows => self.get_rows(id),
-            Op::MatMul { .. } if self.node(t.src[1]).dtype == DType::Packed => self.product(id),
             Op::MatMul { .. } => self.float_product(id),
             Op::MatMulId => self.expert_product(id),
             Op::RmsNorm { .. } => self.norm(id),

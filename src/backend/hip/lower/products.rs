@@ -2,32 +2,81 @@
 
 use super::*;
 
-impl Lower<'_> {
-    /// A product of a packed input: through matrix instructions where it has many columns.
-    pub(super) fn product(&mut self, id: TensorId) -> Result<()> {
-        let n = self.node(id).n_rows();
-        if n < MATMUL_COLUMNS {
-            return self.products(&[id]);
+/// Rows that a block of `matmul.hip` makes, elements of k that it takes at a time, and the columns that it
+/// makes at most.
+const ROWS: usize = 128;
+const DEPTH: usize = 64;
+const COLUMNS: [usize; 2] = [32, 64];
+
+/// The grid of products of many columns.
+pub(super) struct Tiles {
+    /// Of all matrices' rows.
+    pub rows: usize,
+    /// Of columns, and how many there are in one, which the kernel's name ends in.
+    pub columns: usize,
+    pub each: usize,
+    pub splits: usize,
+}
+
+impl Tiles {
+    /// `None` for so few columns that `matvec.hip` makes them.
+    pub fn of(graph: &Graph, ids: &[TensorId], n_cu: usize) -> Option<Tiles> {
+        let n = graph.node(ids[0]).n_rows();
+        if n <= MAX_COLUMNS {
+            return None;
         }
-        let (w, x) = (self.src(id, 0), self.src(id, 1));
-        let (extent, capacity) = self.extent(self.node(id));
-        let (bias, residual) = self.added(id)?;
-        let a = MatMul {
-            w: self.weight(w)?,
-            x: self.address(x)?,
-            bias,
-            residual,
-            y: self.address(id)?,
-            stride: (self.node(id).nb[1] / 4) as i32,
+        let each = if n <= COLUMNS[0] { COLUMNS[0] } else { COLUMNS[1] };
+        let rows: usize = ids.iter().map(|&id| graph.node(id).ne[0].div_ceil(ROWS)).sum();
+        let columns = n.div_ceil(each);
+        // Three blocks to a compute unit hide each other's latency; a split is at least two steps.
+        let steps = graph.node(graph.node(ids[0]).src[0]).ne[0].div_ceil(DEPTH);
+        let splits = (3 * n_cu / (rows * columns)).clamp(1, steps.div_ceil(2));
+        // None is empty.
+        Some(Tiles { rows, columns, each, splits: steps.div_ceil(steps.div_ceil(splits)) })
+    }
+
+    /// Bytes of the parts, before they are added up.
+    pub fn partial_bytes(&self) -> usize {
+        if self.splits == 1 { 0 } else { self.rows * ROWS * self.columns * self.each * self.splits * 4 }
+    }
+}
+
+impl Lower<'_> {
+    /// Products of one packed input: through matrix instructions where it has many columns.
+    pub(super) fn products(&mut self, ids: &[TensorId]) -> Result<()> {
+        match Tiles::of(self.graph, ids, self.n_cu) {
+            Some(tiles) => self.mat_mul(ids, &tiles),
+            None => self.mat_vecs(ids),
+        }
+    }
+
+    fn mat_mul(&mut self, ids: &[TensorId], tiles: &Tiles) -> Result<()> {
+        let first = ids[0];
+        let (extent, capacity) = self.extent(self.node(first));
+        let mut a = MatMul {
+            x: self.address(self.src(first, 1))?,
+            partial: self.at.partial,
+            counters: self.at.counters,
+            splits: tiles.splits as i32,
             extent,
             capacity: capacity as i32,
             run: self.at.run,
             grids: self.weights.grids(),
             ..MatMul::default()
         };
-        let grid = [self.node(w).ne[1].div_ceil(MATMUL_TILE[0]), n.div_ceil(MATMUL_TILE[1]), 1];
-        let unit = self.unit("matmul", w)?;
-        self.launch((&unit, "matmul"), grid, THREADS, &a)
+        let mut end = 0;
+        for m in 0..3 {
+            if let Some(&id) = ids.get(m) {
+                a.w[m] = self.weight(self.src(id, 0))?;
+                (a.bias[m], a.residual) = self.added(id)?;
+                a.y[m] = self.address(id)?;
+                a.strides[m] = (self.node(id).nb[1] / 4) as i32;
+                end += self.node(id).ne[0].div_ceil(ROWS);
+            }
+            a.tiles[m] = end as i32;
+        }
+        let (unit, kernel) = (self.unit("matmul", self.src(first, 0))?, format!("matmul_{}", tiles.each));
+        self.launch((&unit, &kernel), [tiles.rows, tiles.columns, tiles.splits], THREADS, &a)
     }
 
     /// The arguments that all products of packed rows have in common.
@@ -67,7 +116,7 @@ impl Lower<'_> {
         (n / each, each)
     }
 
-    pub(super) fn products(&mut self, ids: &[TensorId]) -> Result<()> {
+    fn mat_vecs(&mut self, ids: &[TensorId]) -> Result<()> {
         let first = ids[0];
         let mut a = self.mat_vec(self.src(first, 1), first)?;
         let mut tiles = 0;
