@@ -10,41 +10,15 @@
 // How many cells there are is read from device memory; splits beyond them end at once.
 // Heads of up to 8 * L elements. Keys and values are of the type RF_KV; L and G are chosen by the host.
 // Bytes moved: each visible cell's keys and values once for each G heads.
-// Error: f32 sums; exponentials to 2 units. Called by src/backend/hip/lower.rs.
+// Error: f32 sums; exponentials to 2 units of their argument and of themselves. Called by src/backend/hip/lower.rs.
 // budget f16: b128
-#include "kv.h"
+#include "attention.h"
 #include "pack.h"
 
 constexpr int THREADS = 256;
 constexpr int WAVES = THREADS / WAVE;
-// The least words of the mask, 64 cells each, that are worth a split.
-constexpr int WORDS = 2;
-
-struct Attention {
-    const float *q; // element strides: q_token, q_head
-    Cache k, v;
-    const u64 *mask; // [n_tokens][mask_words]
-    float *y;        // [n_tokens][n_head * dim_v], or null
-    u8 *packed;      // the same packed, or null
-    float *partial;  // [n_tokens][n_head][splits][dim_v + 2]
-    int *counters;   // [n_tokens][blocks in x], zero before and after
-    int q_token, q_head;
-    int n_head, n_head_kv, splits, mask_words;
-    float scale;
-    const Run *run;
-    // What a step of one token does here besides; null table: q is ready and the cache is written.
-    const float *table; // angles, [n_rot]
-    const float *new_k, *new_v; // [n_head_kv][dim]
-    const float *q_norm, *k_norm; // [dim] or null
-    const int *cell;
-    float eps;
-    int n_rot, neox;
-};
-
-DEVICE void load_8(const float *p, float (&v)[8]) {
-    F4 a = load<F4>(p), b = load<F4>(p + 4);
-    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-}
+// Words of the mask, 64 cells each, that the block looks at together; fewer are not worth a split.
+constexpr int WORDS = THREADS / 64;
 
 // Eight elements of a head at `i`, normed and turned. Everything is loaded before anything is used, and whether it is
 // of use or not: a step waits for memory here, not for arithmetic. n_rot is a multiple of 16.
@@ -64,7 +38,7 @@ template <int L> DEVICE void ready(const Attention &a, const float *x, const flo
         float sum = 0;
 #pragma unroll
         for (int j = 0; j < 8; j++) sum += inside ? v[j] * v[j] : 0;
-        float factor = 1 / square_root(reduce<Sum, L>(sum) / a.k.dim + a.eps);
+        float factor = inverse_root(reduce<Sum, L>(sum) * inverse((float)a.k.dim) + a.eps);
 #pragma unroll
         for (int j = 0; j < 8; j++) {
             v[j] *= n[j] * factor;
@@ -83,70 +57,99 @@ template <int L> DEVICE void ready(const Attention &a, const float *x, const flo
     for (int j = 0; j < 8; j++) v[j] = !inside ? 0 : turns ? w[j] : v[j];
 }
 
-// Cells that a lane has on their way at a time. A step waits for memory, with few blocks that could do anything else.
-template <int L, int G, bool FUSED> constexpr int UNROLL = 16 * L / WAVE < (G > 2 || !FUSED ? 4 : 8) ? 16 * L / WAVE : G > 2 || !FUSED ? 4 : 8;
+// Cells that a lane has on their way at a time. More cost more to fetch, as instructions, than they save.
+constexpr int UNROLL = 4;
 
-// Lists the cells from `at` to `end` that `mask` shows, in order, until the block's threads have one each, and gives
-// their number. `at` moves to the first cell that was not looked at. A barrier has to follow.
-DEVICE int gather(const u64 *mask, int &at, int end, int *list) {
-    constexpr int WINDOW = THREADS / 64;
-    int count = 0;
-    for (; at < end && count < THREADS; at += THREADS) {
-        const int word = thread() / 64, bit = thread() % 64;
-        const u64 mine = at + word * 64 < end ? mask[at / 64 + word] : 0;
-        int before = count;
+// The words of a mask from cell `at` to `end`, and the word that has this thread's cell.
+struct Window {
+    u64 words[WORDS], mine;
+};
+DEVICE void look(Window &w, const u64 *mask, int at, int end) {
 #pragma unroll
-        for (int i = 0; i < WINDOW; i++) {
-            const int n = count_bits(at + i * 64 < end ? mask[at / 64 + i] : 0);
-            count += n;
-            if (i < word) before += n;
-        }
-        if (mine >> bit & 1) list[before + count_bits(mine & ((1ull << bit) - 1))] = at + thread();
+    for (int i = 0; i < WORDS; i++) w.words[i] = at + i * 64 < end ? mask[at / 64 + i] : 0;
+    const int i = thread() / 64;
+    w.mine = at + i * 64 < end ? mask[at / 64 + i] : 0;
+}
+
+// Appends the cells from `at` to `end` that a window shows to a list, in order, and gives its length then.
+DEVICE int append(const Window &w, int at, int end, int *list, int count) {
+    const int word = thread() / 64, bit = thread() % 64;
+    int before = count;
+#pragma unroll
+    for (int i = 0; i < WORDS; i++) {
+        const int n = at + i * 64 < end ? count_bits(w.words[i]) : 0;
+        count += n;
+        if (i < word) before += n;
     }
+    if (at + word * 64 < end && w.mine >> bit & 1) list[before + count_bits(w.mine & ((1ull << bit) - 1))] = at + thread();
     return count;
 }
 
 template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attention &a) {
     constexpr int SUB = WAVE / L; // cells of a wave beside each other
-    constexpr int CHUNK = SUB * UNROLL<L, G, FUSED>;
+    constexpr int CHUNK = SUB * UNROLL;
     LDS int list[2 * THREADS];
     LDS float merged_acc[WAVES][G][L * 8];
     LDS float merged_max[WAVES][G], merged_sum[WAVES][G];
     LDS int last;
 
-    const int per_kv = a.n_head / a.n_head_kv, chunks = (per_kv + G - 1) / G;
-    const int kv = block_x() / chunks, first = block_x() % chunks * G;
+    const int per_kv = a.per_kv, chunks = G == 1 ? per_kv : (per_kv + G - 1) / G;
+    const int kv = block_x() / chunks, first = (block_x() - kv * chunks) * G;
     const int heads = per_kv - first < G ? per_kv - first : G;
     const int token = block_z(), split = block_y();
     // What memory is asked for is asked before it is known whether this block has something to do.
     const Run run = *a.run;
+    const u64 *mask = a.mask + (long)token * a.mask_words;
+    Window window;
+    look(window, mask, split * WORDS * 64, a.mask_words * 64);
     const int sub = lane() / L, i = lane() % L * 8;
     const bool key = i < a.k.dim, value = i < a.v.dim;
     const float *q0 = a.q + (long)token * a.q_token + (long)(kv * per_kv + first) * a.q_head;
     float q[G][8], new_k[8], new_v[8];
     int new_cell = -1;
-#pragma unroll
-    for (int g = 0; g < G; g++) {
-        const float *qg = q0 + (g < heads ? g : 0) * a.q_head;
-        if constexpr (FUSED) ready<L>(a, qg, a.q_norm, i, q[g]);
-#pragma unroll
-        for (int j = 0; j < 8; j++) {
-            if constexpr (!FUSED) q[g][j] = key ? qg[i + j] : 0;
-            q[g][j] *= a.scale;
-        }
-    }
+    // In units of 2^x.
+    const float scale = a.scale * LOG2_E;
     if constexpr (FUSED) {
+        // A wave makes each head ready: the queries, then the key.
+        struct alignas(16) Heads { float e[G + 1][L * 8]; };
+        LDS Heads ready_heads;
+#pragma unroll 1
+        for (int n = wave(); n <= G; n += WAVES) {
+            float v[8];
+            const float *x = n < G ? q0 + (n < heads ? n : 0) * a.q_head : a.new_k + (long)kv * a.k.dim;
+            ready<L>(a, x, n < G ? a.q_norm : a.k_norm, i, v);
+            const float factor = n < G ? scale : 1;
+            if (sub == 0) {
+                *(F4 *)(ready_heads.e[n] + i) = F4{v[0] * factor, v[1] * factor, v[2] * factor, v[3] * factor};
+                *(F4 *)(ready_heads.e[n] + i + 4) = F4{v[4] * factor, v[5] * factor, v[6] * factor, v[7] * factor};
+            }
+        }
         new_cell = a.cell[0];
-        ready<L>(a, a.new_k + (long)kv * a.k.dim, a.k_norm, i, new_k);
         load_8(a.new_v + (long)kv * a.v.dim + (value ? i : 0), new_v);
+        barrier();
+#pragma unroll
+        for (int g = 0; g < G; g++) load_8(ready_heads.e[g] + i, q[g]);
+        load_8(ready_heads.e[G] + i, new_k);
+    } else {
+#pragma unroll
+        for (int g = 0; g < G; g++) {
+            if (key) load_8(q0 + (g < heads ? g : 0) * a.q_head + i, q[g]);
+#pragma unroll
+            for (int j = 0; j < 8; j++) q[g][j] = key ? q[g][j] * scale : 0;
+        }
     }
 
     if (token >= run.n_tokens) return;
     // Whole words of the mask to each split, and at least WORDS: merging splits costs as much as reading them.
-    const int words = (run.n_kv + 63) / 64, even = (words + a.splits - 1) / a.splits;
-    const int each = even > WORDS ? even : WORDS, active = (words + each - 1) / each;
+    const int words = (run.n_kv + 63) / 64;
+    int each = WORDS, active = (words + WORDS - 1) / WORDS;
+    if (active > a.splits) {
+        each = (words + a.splits - 1) / a.splits;
+        active = (words + each - 1) / each;
+    }
     if (split >= active) return;
     const int begin = split * each * 64, end = begin + each * 64 < words * 64 ? begin + each * 64 : words * 64;
+    if (each != WORDS) look(window, mask, begin, end);
 
     u8 *keys = head_of<TYPE>(a.k, kv), *values = head_of<TYPE>(a.v, kv);
     if constexpr (FUSED) {
@@ -157,7 +160,6 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
         store_8<TYPE>(values, a.v, new_cell, i, new_v, value && writes);
     }
 
-    const u64 *mask = a.mask + (long)token * a.mask_words;
     float most[G], sum[G], acc[G][8];
 #pragma unroll
     for (int g = 0; g < G; g++) {
@@ -168,13 +170,19 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     }
     for (int at = begin; at < end;) {
         if (at != begin) barrier();
-        const int count = gather(mask, at, end, list);
+        int count = 0;
+        do {
+            count = append(window, at, end, list, count);
+            at += THREADS;
+            if (at < end) look(window, mask, at, end);
+        } while (at < end && count < THREADS);
         barrier();
+#pragma unroll 1
         for (int base = wave() * CHUNK; base < count; base += WAVES * CHUNK) {
-            float k[UNROLL<L, G, FUSED>][8], v[UNROLL<L, G, FUSED>][8], s[UNROLL<L, G, FUSED>][G];
-            int cell[UNROLL<L, G, FUSED>];
+            float k[UNROLL][8], v[UNROLL][8], s[UNROLL][G];
+            int cell[UNROLL];
 #pragma unroll
-            for (int u = 0; u < UNROLL<L, G, FUSED>; u++) {
+            for (int u = 0; u < UNROLL; u++) {
                 // In place of what is beyond the list's end, its first.
                 const int n = base + u * SUB + sub;
                 cell[u] = list[n < count ? n : 0];
@@ -183,10 +191,10 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
                 if (key) fetch_8<TYPE>(keys, a.k, cell[u], i, k[u]);
             }
 #pragma unroll
-            for (int u = 0; u < UNROLL<L, G, FUSED>; u++)
+            for (int u = 0; u < UNROLL; u++)
                 if (value) fetch_8<TYPE>(values, a.v, cell[u], i, v[u]);
 #pragma unroll
-            for (int u = 0; u < UNROLL<L, G, FUSED>; u++) {
+            for (int u = 0; u < UNROLL; u++) {
                 if (FUSED && cell[u] == new_cell) {
 #pragma unroll
                     for (int j = 0; j < 8; j++) {
@@ -207,15 +215,15 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
             for (int g = 0; g < G; g++) {
                 float top = most[g];
 #pragma unroll
-                for (int u = 0; u < UNROLL<L, G, FUSED>; u++) top = larger(top, s[u][g]);
-                float shrink = exponential(most[g] - top);
+                for (int u = 0; u < UNROLL; u++) top = larger(top, s[u][g]);
+                float shrink = exponential_2(most[g] - top);
                 most[g] = top;
                 sum[g] *= shrink;
 #pragma unroll
                 for (int j = 0; j < 8; j++) acc[g][j] *= shrink;
 #pragma unroll
-                for (int u = 0; u < UNROLL<L, G, FUSED>; u++) {
-                    float p = s[u][g] > -1e29f ? exponential(s[u][g] - top) : 0;
+                for (int u = 0; u < UNROLL; u++) {
+                    float p = s[u][g] > -1e29f ? exponential_2(s[u][g] - top) : 0;
                     sum[g] += p;
 #pragma unroll
                     for (int j = 0; j < 8; j++) acc[g][j] += p * v[u][j];
@@ -231,7 +239,7 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
         if constexpr (L <= 8) top = larger(top, swap_lanes<8>(top));
         if constexpr (L <= 16) top = larger(top, swap_lanes<16>(top));
         if constexpr (L <= 32 && WAVE > 32) top = larger(top, swap_lanes<WAVE / 2>(top));
-        float shrink = exponential(most[g] - top);
+        float shrink = exponential_2(most[g] - top);
         float part[9];
         part[8] = sum[g] * shrink;
 #pragma unroll
@@ -261,16 +269,16 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
         pack_group(value, a.packed + token * packed_row(n), n, ((kv * per_kv + first) * dim + e) / 32);
     };
     for (int e = thread(); e < heads * dim; e += THREADS) {
-        int g = e / dim, at = e % dim;
+        const int g = G == 1 ? 0 : e / dim, at = e - g * dim;
         float top = -1e30f, total = 0, value = 0;
         for (int w = 0; w < WAVES; w++) top = larger(top, merged_max[w][g]);
         for (int w = 0; w < WAVES; w++) {
-            float shrink = exponential(merged_max[w][g] - top);
+            float shrink = exponential_2(merged_max[w][g] - top);
             total += merged_sum[w][g] * shrink;
             value += merged_acc[w][g][at] * shrink;
         }
         if (active == 1) {
-            give(value / total, e);
+            give(value * inverse(total), e);
         } else {
             float *p = a.partial + ((head0 + g) * a.splits + split) * (dim + 2);
             p[at] = value;
@@ -283,24 +291,24 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     if (active == 1) return;
 
     barrier_memory();
-    int *counter = a.counters + (long)token * (a.n_head_kv * chunks) + block_x();
+    int *counter = a.counters + (long)token * a.blocks + block_x();
     if (thread() == 0) last = arrive(counter) == active - 1;
     barrier();
     if (!last) return;
     acquire();
     for (int e = thread(); e < heads * dim; e += THREADS) {
-        int g = e / dim, at = e % dim;
+        const int g = G == 1 ? 0 : e / dim, at = e - g * dim;
         const float *p = a.partial + (head0 + g) * a.splits * (dim + 2);
         float top = -1e30f, total = 0, value = 0;
 #pragma unroll 4
         for (int s = 0; s < active; s++) {
             float peak = p[s * (dim + 2) + dim], up = larger(top, peak);
-            float shrink = exponential(top - up), grow = exponential(peak - up);
+            float shrink = exponential_2(top - up), grow = exponential_2(peak - up);
             top = up;
             total = total * shrink + p[s * (dim + 2) + dim + 1] * grow;
             value = value * shrink + p[s * (dim + 2) + at] * grow;
         }
-        give(value / total, e);
+        give(value * inverse(total), e);
     }
     if (thread() == 0) *counter = 0;
 }

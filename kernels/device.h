@@ -80,9 +80,8 @@ DEVICE void barrier_memory() {
 // whoever reads the new value. Called by one thread, after a barrier_memory().
 DEVICE int arrive(int *counter) {
 #if NVIDIA
-    __threadfence();
-    int before = atomicAdd(counter, 1);
-    __threadfence();
+    int before;
+    asm volatile("atom.acq_rel.gpu.global.add.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
     return before;
 #else
     return __hip_atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL, __HIP_MEMORY_SCOPE_AGENT);
@@ -93,7 +92,7 @@ DEVICE int arrive(int *counter) {
 // read what the other blocks wrote.
 DEVICE void acquire() {
 #if NVIDIA
-    __threadfence();
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");
 #else
     __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "agent");
 #endif
@@ -222,6 +221,31 @@ DEVICE float nearest(float x) { return __builtin_rintf(x); }
 DEVICE double nearest(double x) { return __builtin_rint(x); }
 DEVICE double multiply_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
 #endif
+
+// One instruction each, to two units: 2^x, 1 / x, 1 / sqrt(x).
+#if NVIDIA
+DEVICE float exponential_2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+DEVICE float inverse(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+DEVICE float inverse_root(float x) {
+    float y;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#else
+DEVICE float exponential_2(float x) { return __builtin_amdgcn_exp2f(x); }
+DEVICE float inverse(float x) { return __builtin_amdgcn_rcpf(x); }
+DEVICE float inverse_root(float x) { return __builtin_amdgcn_rsqf(x); }
+#endif
+constexpr float LOG2_E = 1.44269504f;
+DEVICE float silu(float x) { return x * inverse(1 + exponential_2(-LOG2_E * x)); }
 DEVICE float larger(float a, float b) { return a > b ? a : b; }
 
 DEVICE int count_bits(u64 v) {
@@ -375,5 +399,121 @@ DEVICE void multiply(Tile &c, const Part (&a)[2], const Part (&b)[2]) {
 #else
     multiply(c, a[0], b[0]);
     multiply(c, a[1], b[1]);
+#endif
+}
+
+// --- Products of tiles of f16: 16 rows and 16 columns, 16 elements deep, with sums in f32.
+//
+// A HalfPart is to rows of 16 f16 what a Part is to bytes, and a FloatTile lies as a Tile does. A lane's elements are of
+// TILE_SLOTS columns: element i is of slot tile_slot(i), which is column slot_column(slot).
+
+#if NVIDIA
+struct HalfPart { u32 v[4]; };
+constexpr int TILE_SLOTS = 4;
+#else
+#if defined(__GFX11__)
+typedef _Float16 HalfPart __attribute__((ext_vector_type(16)));
+#elif defined(__GFX12__)
+typedef _Float16 HalfPart __attribute__((ext_vector_type(8)));
+#elif defined(__GFX9__)
+typedef _Float16 HalfPart __attribute__((ext_vector_type(4)));
+#else
+struct HalfPart { const u16 *p; int stride; };
+#define HALF_PART_POINTS
+#endif
+constexpr int TILE_SLOTS = 1;
+#endif
+// Whether a HalfPart is where its elements lie, which then have to stay there.
+#ifdef HALF_PART_POINTS
+constexpr bool PARTS_POINT = true;
+#else
+constexpr bool PARTS_POINT = false;
+#endif
+struct FloatTile { float c[TILE_LANE]; };
+
+DEVICE int tile_slot(int i) {
+#if NVIDIA
+    return i / 4 * 2 + i % 2;
+#else
+    return 0;
+#endif
+}
+DEVICE int slot_column(int slot) {
+#if NVIDIA
+    return slot / 2 * 8 + lane() % 4 * 2 + slot % 2;
+#else
+    return lane() % 16;
+#endif
+}
+
+// Reduces what lanes have of one column over the lanes that have some of it; all of them get the result.
+template <class Op, class T> DEVICE T reduce_column(T v) {
+#if NVIDIA
+    v = Op::of(v, swap_lanes<4>(v));
+    v = Op::of(v, swap_lanes<8>(v));
+#endif
+    v = Op::of(v, swap_lanes<16>(v));
+    if constexpr (WAVE == 64) v = Op::of(v, swap_lanes<WAVE / 2>(v));
+    return v;
+}
+
+// What the lanes of a wave wrote to LDS before is seen by its lanes after.
+DEVICE void wave_barrier() {
+#if NVIDIA
+    __syncwarp();
+#else
+    __builtin_amdgcn_fence(__ATOMIC_RELEASE, "wavefront", "local");
+    __builtin_amdgcn_wave_barrier();
+    __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "wavefront", "local");
+#endif
+}
+
+// `stride` in elements.
+DEVICE HalfPart load_half_part(const u16 *p, int stride) {
+#if NVIDIA
+    HalfPart part;
+    const u16 *at = p + lane() / 4 * stride + lane() % 4 * 2;
+    part.v[0] = load<u32>(at);
+    part.v[1] = load<u32>(at + 8 * stride);
+    part.v[2] = load<u32>(at + 8);
+    part.v[3] = load<u32>(at + 8 * stride + 8);
+    return part;
+#elif defined(__GFX11__) || defined(__GFX12__) || defined(__GFX9__)
+    constexpr int n = sizeof(HalfPart) / 2;
+    return load<HalfPart>(p + lane() % 16 * stride + lane() / 16 % (16 / n) * n);
+#else
+    return HalfPart{p, stride};
+#endif
+}
+
+// c += a b.
+DEVICE void multiply(FloatTile &c, const HalfPart &a, const HalfPart &b) {
+#if NVIDIA
+#pragma unroll
+    for (int n = 0; n < 2; n++)
+        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+            : "+f"(c.c[4 * n]), "+f"(c.c[4 * n + 1]), "+f"(c.c[4 * n + 2]), "+f"(c.c[4 * n + 3])
+            : "r"(a.v[0]), "r"(a.v[1]), "r"(a.v[2]), "r"(a.v[3]), "r"(b.v[n]), "r"(b.v[n + 2]));
+#elif defined(__GFX11__) || defined(__GFX12__) || defined(__GFX9__)
+    typedef float Sums __attribute__((ext_vector_type(TILE_LANE)));
+    Sums v;
+    __builtin_memcpy(&v, c.c, sizeof(v));
+#if defined(__GFX11__)
+    v = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32(a, b, v);
+#elif defined(__GFX12__)
+    v = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32_gfx12(a, b, v);
+#else
+    v = __builtin_amdgcn_mfma_f32_16x16x16f16(a, b, v, 0, 0, 0);
+#endif
+    __builtin_memcpy(c.c, &v, sizeof(v));
+#else
+    typedef _Float16 Two __attribute__((ext_vector_type(2)));
+    const u16 *y = b.p + tile_column(0) * b.stride;
+#pragma unroll
+    for (int i = 0; i < TILE_LANE; i++) {
+        const u16 *x = a.p + tile_row(i) * a.stride;
+#pragma unroll 1
+        for (int k = 0; k < 16; k += 2) c.c[i] = __builtin_amdgcn_fdot2(load<Two>(x + k), load<Two>(y + k), c.c[i], false);
+    }
 #endif
 }

@@ -40,7 +40,7 @@ struct MatMul {
     Grids grids;
 };
 
-template <class T, int C> struct Stage {
+template <class T, int C> struct alignas(16) Stage {
     u8 a[ROWS * STRIDE];
     u8 b[C * STRIDE];
     float d[GROUPS][1 + T::HALVES][ROWS];
@@ -128,8 +128,8 @@ template <class T, int C> DEVICE void matmul(const MatMul &a) {
         const Stage<T, C> &s = stages[now];
         const bool more = g + GROUPS < groups;
         if (more) fetch(g + GROUPS);
-        // Not unrolled: all at once does not fit the registers.
-#pragma unroll 1
+        // Of many columns all groups at once do not fit the registers.
+#pragma unroll(C < 64 ? GROUPS : 1)
         for (int j = 0; j < GROUPS; j++) {
             Part b[TILE_COLUMNS][2];
 #pragma unroll
@@ -225,5 +225,5 @@ template <class T, int C> DEVICE void matmul(const MatMul &a) {
             }
 }
 
-KERNEL_AT(THREADS, 2) matmul_32(MatMul a) { matmul<RF_TYPE, 32>(a); }
+KERNEL_AT(THREADS, 3) matmul_32(MatMul a) { matmul<RF_TYPE, 32>(a); }
 KERNEL(THREADS) matmul_64(MatMul a) { matmul<RF_TYPE, 64>(a); }

@@ -5,7 +5,8 @@
 // normed lazily: then they are x * weight and end in sums of squares, of which the factor 1 / sqrt(mean + eps) is
 // made here, while the weights are on their way.
 //
-// Grid: (tiles of TILE rows of all matrices, columns / C). Block: THREADS; each wave makes ROWS rows of the tile.
+// Grid: (tiles of TILE rows of all matrices, columns / C). Block: THREADS, or NORM_THREADS for matvec_norm_1; each wave
+// makes ROWS rows of the tile, or parts of them.
 // Bytes moved: the matrix once, and x once a block (from L2).
 // What can be done with the sums:
 //   matvec_C         + bias + residual -> y
@@ -22,11 +23,14 @@ typedef RF_TYPE T;
 
 constexpr int TILE = 32;
 constexpr int THREADS = 256;
-constexpr int WAVES = THREADS / WAVE;
+// A norm has as many tiles as a row has groups, which are few for the compute units there are.
+constexpr int NORM_THREADS = 512;
 // Waves that share a row of a product with one column, each taking a part of k. Groups of some types take more
 // registers than others while they are on their way: two waves with half of the groups each have more of them there.
-template <int C> constexpr int PARTS = C == 1 && WAVE == 32 && T::BLOCK > 32 ? 2 : 1;
-template <int C> constexpr int ROWS = TILE * PARTS<C> / WAVES;
+template <int C, int WAVES> constexpr int PARTS = C > 1 ? 1 : (WAVE == 32 && T::BLOCK > 32 ? 2 : 1) * WAVES * WAVE / THREADS;
+template <int C, int WAVES> constexpr int ROWS = TILE * PARTS<C, WAVES> / WAVES;
+// Rows of each of M matrices that a wave makes at a time: of many columns few, as more do not fit the registers.
+template <int C, int M, int WAVES> constexpr int PASS = C == 8 ? (T::BLOCK > 32 ? 1 : 2) : C == 1 && ROWS<C, WAVES> > 8 / M ? 8 / M : ROWS<C, WAVES>;
 // Blocks to a multiprocessor, see KERNEL_AT.
 #define BLOCKS (T::BLOCK > 32 ? 2 : 3)
 
@@ -51,53 +55,60 @@ struct MatVec {
 };
 
 // The sums of a tile, and of the squares of lazily normed columns, by the part of k they are over.
-template <int C> struct Sums {
-    float products[PARTS<C>][C][TILE];
-    float squares[PARTS<C>][C];
+template <int C, int WAVES> struct Sums {
+    float products[PARTS<C, WAVES>][C][TILE];
+    float squares[PARTS<C, WAVES>][C];
 };
 
 // Row r of column c, all told.
-template <int C> DEVICE float total(const MatVec &a, const Sums<C> &s, int c, int r) {
+template <int C, int WAVES> DEVICE float total(const MatVec &a, const Sums<C, WAVES> &s, int c, int r) {
     float sum = 0, squares = 0;
 #pragma unroll
-    for (int p = 0; p < PARTS<C>; p++) {
+    for (int p = 0; p < PARTS<C, WAVES>; p++) {
         sum += s.products[p][c][r];
         squares += s.squares[p][c];
     }
-    return a.lazy ? sum / square_root(squares / a.w[0].k + a.eps) : sum;
+    return a.lazy ? sum * inverse_root(squares * inverse((float)a.w[0].k) + a.eps) : sum;
 }
 
-// Products of the rows `first`.. of a matrix, up to TILE and to `end`, into LDS. A barrier has to follow.
-template <int C> DEVICE void products(const MatVec &a, const Weight &w, long first, long end, int column, Sums<C> &out) {
-    // Of many columns, a few rows at a time: more do not fit the registers.
-    constexpr int R = C < 8 ? ROWS<C> : T::BLOCK > 32 ? 1 : 2, P = PARTS<C>;
+// Products of the rows `first`.. of each of M matrices of one shape, up to TILE and to `end`, into LDS. A barrier has to
+// follow.
+template <int C, int M, int WAVES>
+DEVICE void products(const MatVec &a, const Weight *w, long first, long end, int column, Sums<C, WAVES> *out) {
+    constexpr int R = PASS<C, M, WAVES>, P = PARTS<C, WAVES>, N = ROWS<C, WAVES>;
     const int part = wave() / (WAVES / P);
-    const int k = w.k, groups = k / 32;
+    const int k = w[0].k, groups = k / 32;
     const long stride = packed_row(k);
     const u8 *x = a.x + column * stride;
 #pragma unroll 1
-    for (int pass = 0; pass < ROWS<C> / R; pass++) {
-        const int row = wave() % (WAVES / P) * ROWS<C> + pass * R;
-        Row rows[R];
-        float acc[R][C], squares[C];
+    for (int pass = 0; pass < N / R; pass++) {
+        const int row = wave() % (WAVES / P) * N + pass * R;
+        Row rows[M][R];
+        float acc[M][R][C], squares[C];
 #pragma unroll
-        for (int r = 0; r < R; r++) {
-            // The last row in place of those beyond.
-            rows[r] = row_of<T>(w, first + row + r < end ? first + row + r : end - 1);
+        for (int m = 0; m < M; m++)
 #pragma unroll
-            for (int c = 0; c < C; c++) acc[r][c] = 0;
-        }
+            for (int r = 0; r < R; r++) {
+                // The last row in place of those beyond.
+                rows[m][r] = row_of<T>(w[m], first + row + r < end ? first + row + r : end - 1);
+#pragma unroll
+                for (int c = 0; c < C; c++) acc[m][r][c] = 0;
+            }
 #pragma unroll
         for (int c = 0; c < C; c++) squares[c] = 0;
 #pragma unroll 1
         for (int g = part * WAVE + lane(); g < groups; g += WAVE * P) {
             // Everything is on its way before the first of it is used.
-            typename T::Raw raw[R];
+            typename T::Raw raw[M][R];
 #pragma unroll
-            for (int r = 0; r < R; r++) T::fetch(raw[r], rows[r], g);
-            Group o[R];
+            for (int m = 0; m < M; m++)
 #pragma unroll
-            for (int r = 0; r < R; r++) T::unpack(o[r], raw[r], g, a.grids);
+                for (int r = 0; r < R; r++) T::fetch(raw[m][r], rows[m][r], g);
+            Group o[M][R];
+#pragma unroll
+            for (int m = 0; m < M; m++)
+#pragma unroll
+                for (int r = 0; r < R; r++) T::unpack(o[m][r], raw[m][r], g, a.grids);
 #pragma unroll
             for (int c = 0; c < C; c++) {
                 const u8 *y = x + c * stride;
@@ -105,78 +116,86 @@ template <int C> DEVICE void products(const MatVec &a, const Weight &w, long fir
                 Scale s = load<Scale>(y + k + g * 8);
                 if (a.lazy) squares[c] += load<float>(y + k + k / 4 + g * 4);
 #pragma unroll
-                for (int r = 0; r < R; r++) {
-                    const int *q = o[r].q;
-                    int head = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
-                    int tail = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
-                    float v;
-                    if constexpr (T::HALVES) {
-                        v = o[r].d[0] * head + o[r].d[1] * tail;
-                        if constexpr (T::MIN) v -= o[r].m[0] * s.s0 + o[r].m[1] * s.s1;
-                    } else {
-                        v = o[r].d[0] * (head + tail);
-                        if constexpr (T::MIN) v -= o[r].m[0] * (s.s0 + s.s1);
+                for (int m = 0; m < M; m++)
+#pragma unroll
+                    for (int r = 0; r < R; r++) {
+                        const int *q = o[m][r].q;
+                        const float *d = o[m][r].d, *least = o[m][r].m;
+                        int head = dot4(q[3], lo.w, dot4(q[2], lo.z, dot4(q[1], lo.y, dot4(q[0], lo.x, 0))));
+                        int tail = dot4(q[7], hi.w, dot4(q[6], hi.z, dot4(q[5], hi.y, dot4(q[4], hi.x, 0))));
+                        float v;
+                        if constexpr (T::HALVES) {
+                            v = d[0] * head + d[1] * tail;
+                            if constexpr (T::MIN) v -= least[0] * s.s0 + least[1] * s.s1;
+                        } else {
+                            v = d[0] * (head + tail);
+                            if constexpr (T::MIN) v -= least[0] * (s.s0 + s.s1);
+                        }
+                        acc[m][r][c] += s.d * v;
                     }
-                    acc[r][c] += s.d * v;
-                }
             }
         }
 #pragma unroll
         for (int c = 0; c < C; c++) {
             squares[c] = reduce<Sum, WAVE>(squares[c]);
-            if (row == 0 && lane() == 0) out.squares[part][c] = squares[c];
 #pragma unroll
-            for (int r = 0; r < R; r++) {
-                float v = reduce<Sum, WAVE>(acc[r][c]);
-                if (lane() == 0) out.products[part][c][row + r] = v;
+            for (int m = 0; m < M; m++) {
+                if (row == 0 && lane() == 0) out[m].squares[part][c] = squares[c];
+#pragma unroll
+                for (int r = 0; r < R; r++) {
+                    float v = reduce<Sum, WAVE>(acc[m][r][c]);
+                    if (lane() == 0) out[m].products[part][c][row + r] = v;
+                }
             }
         }
     }
 }
 
 // Columns that a wave finishes, a lane to each row.
-template <int C> constexpr int TURNS = (C + WAVES - 1) / WAVES;
+template <int C, int WAVES> constexpr int TURNS = (C + WAVES - 1) / WAVES;
 
 template <int C> DEVICE void plain(const MatVec &a) {
-    LDS Sums<C> sums;
+    constexpr int WAVES = THREADS / WAVE;
+    LDS Sums<C, WAVES> sums;
     const int tile = block_x(), m = tile < a.tiles[0] ? 0 : tile < a.tiles[1] ? 1 : 2, column = block_y() * C;
     if (column >= live(a.run, a.extent, a.capacity)) return;
     const Weight &w = a.w[m];
     const int first = (tile - (m > 0 ? a.tiles[m - 1] : 0)) * TILE, row = first + lane() % 32;
     const bool writes = lane() < 32 && row < w.n_rows;
     // What is added in the end is fetched first.
-    float extra[TURNS<C>];
+    float extra[TURNS<C, WAVES>];
 #pragma unroll
-    for (int i = 0; i < TURNS<C>; i++) {
+    for (int i = 0; i < TURNS<C, WAVES>; i++) {
         const int c = wave() + i * WAVES;
         extra[i] = c < C && writes && a.bias[m] ? a.bias[m][row] : 0;
         if (c < C && writes && a.residual) extra[i] += a.residual[(long)(column + c) * a.stride[m] + row];
     }
-    products<C>(a, w, first, w.n_rows, column, sums);
+    products<C, 1, WAVES>(a, &w, first, w.n_rows, column, &sums);
     barrier();
 #pragma unroll
-    for (int i = 0; i < TURNS<C>; i++) {
+    for (int i = 0; i < TURNS<C, WAVES>; i++) {
         const int c = wave() + i * WAVES;
         if (c < C && writes) a.y[m][(long)(column + c) * a.stride[m] + row] = total(a, sums, c, lane() % 32) + extra[i];
     }
 }
 
 template <int C> DEVICE void then_norm(const MatVec &a) {
-    LDS Sums<C> sums;
+    constexpr int WAVES = (C == 1 ? NORM_THREADS : THREADS) / WAVE;
+    LDS Sums<C, WAVES> sums;
     const int first = block_x() * TILE, row = first + lane() % 32, column = block_y() * C;
     const Weight &w = a.w[0];
     const float norm = a.norm[row];
-    float extra[TURNS<C>];
+    float extra[TURNS<C, WAVES>];
 #pragma unroll
-    for (int i = 0; i < TURNS<C>; i++) {
+    for (int i = 0; i < TURNS<C, WAVES>; i++) {
         const int c = wave() + i * WAVES;
         extra[i] = c < C && a.bias[0] ? a.bias[0][row] : 0;
         if (c < C && a.residual) extra[i] += a.residual[(long)(column + c) * a.stride[0] + row];
     }
-    products<C>(a, w, first, w.n_rows, column, sums);
+    products<C, 1, WAVES>(a, &w, first, w.n_rows, column, &sums);
     barrier();
 #pragma unroll
-    for (int i = 0; i < TURNS<C>; i++) {
+    for (int i = 0; i < TURNS<C, WAVES>; i++) {
         const int c = wave() + i * WAVES;
         if (c >= C) break;
         float v = total(a, sums, c, lane() % 32) + extra[i];
@@ -189,38 +208,46 @@ template <int C> DEVICE void then_norm(const MatVec &a) {
 }
 
 template <int C> DEVICE void swiglu(const MatVec &a) {
-    LDS Sums<C> sums[2];
+    constexpr int WAVES = THREADS / WAVE;
+    LDS Sums<C, WAVES> sums[2];
     const int first = block_x() * TILE, row = first + lane() % 32, column = block_y() * C;
     const int n = a.w[0].n_rows;
-    products<C>(a, a.w[0], first, n, column, sums[0]);
-    products<C>(a, a.w[1], first, n, column, sums[1]);
+    if constexpr (C == 1) {
+        products<C, 2, WAVES>(a, a.w, first, n, column, sums);
+    } else {
+        products<C, 1, WAVES>(a, a.w, first, n, column, sums);
+        products<C, 1, WAVES>(a, a.w + 1, first, n, column, sums + 1);
+    }
     barrier();
     for (int c = wave(); c < C; c += WAVES) {
         float gate = total(a, sums[0], c, lane() % 32), up = total(a, sums[1], c, lane() % 32);
         if (a.bias[0]) gate += a.bias[0][row];
         if (a.bias[1]) up += a.bias[1][row];
-        float v = gate / (1 + exponential(-gate)) * up;
+        float v = silu(gate) * up;
         if (lane() < 32) pack_group(v, a.packed + (column + c) * packed_row(n), n, block_x());
     }
 }
 
 KERNEL(THREADS) matvec_id(MatVec a) {
-    LDS Sums<1> sums;
+    LDS Sums<1, THREADS / WAVE> sums;
     const int pair = block_y(), n_rows = a.w[0].n_rows / a.n_expert, first = block_x() * TILE, row = first + lane();
     if (pair >= a.offsets[a.n_expert]) return;
     int e = 0;
     while (a.offsets[e + 1] <= pair) e++;
     const long start = (long)e * n_rows;
-    products<1>(a, a.w[0], start + first, start + n_rows, pair, sums);
+    products<1, 1, THREADS / WAVE>(a, a.w, start + first, start + n_rows, pair, &sums);
     barrier();
     if (thread() < TILE && row < n_rows) a.y[0][(long)pair * a.stride[0] + row] = total(a, sums, 0, lane());
 }
 
-#define MATVEC(C, blocks)                                                                                   \
-    KERNEL_AT(THREADS, blocks) matvec_##C(MatVec a) { plain<C>(a); }                                        \
-    KERNEL_AT(THREADS, blocks) matvec_norm_##C(MatVec a) { then_norm<C>(a); }                               \
-    KERNEL_AT(THREADS, blocks) matvec_swiglu_##C(MatVec a) { swiglu<C>(a); }
-MATVEC(1, BLOCKS)
-MATVEC(2, 1)
-MATVEC(4, 1)
-MATVEC(8, 1)
+KERNEL_AT(THREADS, BLOCKS) matvec_1(MatVec a) { plain<1>(a); }
+KERNEL_AT(NORM_THREADS, 1) matvec_norm_1(MatVec a) { then_norm<1>(a); }
+KERNEL_AT(THREADS, 2) matvec_swiglu_1(MatVec a) { swiglu<1>(a); }
+
+#define MATVEC(C)                                                                                           \
+    KERNEL(THREADS) matvec_##C(MatVec a) { plain<C>(a); }                                                   \
+    KERNEL(THREADS) matvec_norm_##C(MatVec a) { then_norm<C>(a); }                                          \
+    KERNEL(THREADS) matvec_swiglu_##C(MatVec a) { swiglu<C>(a); }
+MATVEC(2)
+MATVEC(4)
+MATVEC(8)

@@ -5,8 +5,9 @@
 // Packs a group of 32 values of a row of k, one to each of 32 lanes in a row.
 DEVICE void pack_group(float v, u8 *row, int k, int group) {
     float most = reduce<Max, 32>(absolute(v));
-    float d = most / 127, inverse = most > 0 ? 127 / most : 0;
-    int q = (int)nearest(v * inverse);
+    // What is smaller has no inverse.
+    float d = most * (1.0f / 127), scale = most > 1e-30f ? 127 * inverse(most) : 0;
+    int q = (int)nearest(v * scale);
     int half = reduce<Sum, 16>(q), other = swap_lanes<16>(half);
     row[group * 32 + lane() % 32] = (u8)q;
     if (lane() % 32 == 0) {

@@ -2,7 +2,8 @@
 //! compiles them.
 //!
 //! A *unit* is one source file of `kernels/` compiled for one target; if it has the word `RF_TYPE`, once per
-//! quantised weight type, if `RF_FLOAT`, once per other one, if `RF_KV`, once per type of the KV cache:
+//! quantised weight type, if `RF_FLOAT`, once per other one, if `RF_KV`, once per type of the KV cache, if
+//! `RF_FLASH`, once per one of these that f16 holds:
 //! `rows_q4_0`, `float_bf16`, `attention_f16`. It becomes one code object, `{unit}.{target}.co` in a folder.
 
 /// Weight types with kernels of their own, as `types.h` names them.
@@ -17,6 +18,9 @@ pub const FLOAT_TYPES: &[&str] = &["f32", "f16", "bf16"];
 /// Types of the KV cache, as `kv.h` names them.
 pub const KV_TYPES: &[&str] = &["f32", "f16", "bf16", "q8_0"];
 
+/// Types of the KV cache that f16 holds, as `kv.h` names them.
+pub const FLASH_TYPES: &[&str] = &["f16", "q8_0"];
+
 /// The GPUs there is code for, neighbours in kind beside each other.
 pub const TARGETS: &[&str] = &[
     "gfx1100", "gfx1101", "gfx1102", "gfx1103", "gfx1150", "gfx1151", "gfx1200", "gfx1201", "gfx1030",
@@ -24,7 +28,8 @@ pub const TARGETS: &[&str] = &[
 ];
 
 /// What a source can be compiled for one by one: the macro it then names, and its values.
-const VARIANTS: &[(&str, &[&str])] = &[("RF_TYPE", TYPES), ("RF_FLOAT", FLOAT_TYPES), ("RF_KV", KV_TYPES)];
+const VARIANTS: &[(&str, &[&str])] =
+    &[("RF_TYPE", TYPES), ("RF_FLOAT", FLOAT_TYPES), ("RF_KV", KV_TYPES), ("RF_FLASH", FLASH_TYPES)];
 
 /// One source, for one type where it is compiled for several.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,14 +6,22 @@ use super::*;
 pub(super) struct Shape {
     pub n_tokens: usize,
     pub n_head: usize,
-    pub n_head_kv: usize,
+    pub per_kv: usize,
     pub dim_v: usize,
     /// Lanes to a cell and heads to a block: which kernel.
     pub lanes: usize,
     pub heads: usize,
     pub blocks: usize,
     pub splits: usize,
+    /// Whether `flash.hip` does it.
+    pub flash: bool,
 }
+
+/// Rows of queries that a block of `flash.hip` takes, tokens from which on it is worth it that they share
+/// cells, and elements of the heads that it can do.
+const FLASH_ROWS: usize = 64;
+const FLASH_TOKENS: usize = 64;
+const FLASH_DIM: usize = 128;
 
 impl Shape {
     pub fn of(graph: &Graph, node: &Tensor, n_cu: usize) -> Shape {
@@ -23,9 +31,11 @@ impl Shape {
         let per_kv = n_head / n_head_kv;
         let heads = heads_of_block(per_kv, k.ne[1]);
         let blocks = n_head_kv * per_kv.div_ceil(heads);
-        // Two blocks to a compute unit hide each other's latency; a split is at least a word of the mask.
-        let splits = (2 * n_cu).div_ceil(blocks * n_tokens).clamp(1, k.ne[1] / 64);
-        Shape { n_tokens, n_head, n_head_kv, dim_v: v.ne[0], lanes, heads, blocks, splits }
+        let half = matches!(k.dtype, DType::Ggml(GgmlType::F16 | GgmlType::Q8_0));
+        let flash = n_tokens >= FLASH_TOKENS && half && k.ne[0].max(v.ne[0]) <= FLASH_DIM;
+        // As many blocks as are resident at once.
+        let splits = (n_cu / (blocks * n_tokens)).clamp(1, k.ne[1] / 64);
+        Shape { n_tokens, n_head, per_kv, dim_v: v.ne[0], lanes, heads, blocks, splits, flash }
     }
 }
 
@@ -139,10 +149,11 @@ impl Lower<'_> {
             q_token: (heads.nb[2] / 4) as i32,
             q_head: (heads.nb[1] / 4) as i32,
             n_head: shape.n_head as i32,
-            n_head_kv: shape.n_head_kv as i32,
+            per_kv: shape.per_kv as i32,
             splits: shape.splits as i32,
             mask_words: (self.node(mask).nb[1] / 8) as i32,
             scale: scale.0,
+            blocks: shape.blocks as i32,
             run: self.at.run,
             ..Attention::default()
         };
@@ -165,7 +176,14 @@ impl Lower<'_> {
     pub(super) fn attention(&mut self, id: TensorId) -> Result<()> {
         let (mut a, shape) = self.attention_args(id, self.src(id, 0))?;
         a.y = self.address(id)?;
-        self.launch_attention("attention", id, &a, &shape)
+        if !shape.flash {
+            return self.launch_attention("attention", id, &a, &shape);
+        }
+        let n_head_kv = shape.n_head / shape.per_kv;
+        let grid = [(shape.n_tokens * shape.per_kv).div_ceil(FLASH_ROWS), n_head_kv, 1];
+        let unit = self.unit("flash", self.graph.storage(self.src(id, 1)))?;
+        let kernel = if shape.lanes == 8 { "flash_64" } else { "flash_128" };
+        self.launch((&unit, kernel), grid, 4 * self.kernels.device().info().wave, &a)
     }
 
     pub(super) fn attend(&mut self, s: &Attend) -> Result<()> {

@@ -22,6 +22,8 @@ const TILE: usize = 32;
 const THREADS: u32 = 256;
 const ROPE_THREADS: u32 = 128;
 const NORM_THREADS: u32 = 1024;
+/// Of products of one column that end in a norm.
+const NORM_COLUMN_THREADS: u32 = 512;
 /// Elements that a block of `elementwise.hip` and `experts.hip` takes.
 const CHUNK: usize = 1024;
 /// Experts that `experts.hip` can sort by.
@@ -77,6 +79,9 @@ impl Layout {
         let mut needs = Needs::default();
         for id in graph.nodes.iter().filter(|n| matches!(n.op, Op::Attention { .. })) {
             let shape = Shape::of(graph, id, n_cu);
+            if shape.flash {
+                continue;
+            }
             let n = shape.n_tokens * shape.n_head;
             needs.partial_bytes = needs.partial_bytes.max(n * shape.splits * (shape.dim_v + 2) * 4);
             needs.counters = needs.counters.max(shape.n_tokens * shape.blocks);

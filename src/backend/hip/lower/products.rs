@@ -7,6 +7,7 @@ use super::*;
 const ROWS: usize = 128;
 const DEPTH: usize = 64;
 const COLUMNS: [usize; 2] = [32, 64];
+const MAX_SPLITS: usize = 12;
 
 /// The grid of products of many columns.
 pub(super) struct Tiles {
@@ -28,9 +29,10 @@ impl Tiles {
         let each = if n <= COLUMNS[0] { COLUMNS[0] } else { COLUMNS[1] };
         let rows: usize = ids.iter().map(|&id| graph.node(id).ne[0].div_ceil(ROWS)).sum();
         let columns = n.div_ceil(each);
-        // Three blocks to a compute unit hide each other's latency; a split is at least two steps.
+        // Three blocks to a compute unit hide each other's latency; a split is at least two steps, and one
+        // block has to add them all up.
         let steps = graph.node(graph.node(ids[0]).src[0]).ne[0].div_ceil(DEPTH);
-        let splits = (3 * n_cu / (rows * columns)).clamp(1, steps.div_ceil(2));
+        let splits = (3 * n_cu / (rows * columns)).clamp(1, steps.div_ceil(2).min(MAX_SPLITS));
         // None is empty.
         Some(Tiles { rows, columns, each, splits: steps.div_ceil(steps.div_ceil(splits)) })
     }
@@ -147,7 +149,8 @@ impl Lower<'_> {
         let (n, each) = self.columns(product);
         let tiles = self.node(product).ne[0] / TILE;
         let (unit, kernel) = (self.unit("matvec", self.src(product, 0))?, format!("matvec_norm_{each}"));
-        self.launch((&unit, &kernel), [tiles, n, 1], THREADS, &a)
+        let threads = if each == 1 { NORM_COLUMN_THREADS } else { THREADS };
+        self.launch((&unit, &kernel), [tiles, n, 1], threads, &a)
     }
 
     pub(super) fn swiglu(&mut self, gate: TensorId, up: TensorId, gated: TensorId) -> Result<()> {
