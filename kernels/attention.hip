@@ -8,17 +8,19 @@
 // result; the block that arrives last at the counter of its heads merges the splits in their order, so that the
 // result does not depend on which that is.
 // How many cells there are is read from device memory; splits beyond them end at once.
-// Heads of up to 8 * L elements. Keys and values are of the type RF_KV; L and G are chosen by the host.
+// Heads of up to 8 * L elements. Keys and values are of the type RF_KV, or mixed; L and G are chosen by the
+// host.
 // Bytes moved: each visible cell's keys and values once for each G heads.
 // Error: f32 sums; exponentials to 2 units of their argument and of themselves. Called by src/backend/hip/lower.rs.
 // budget f16: b128
 #include "attention.h"
 #include "pack.h"
 
-constexpr int THREADS = 256;
-constexpr int WAVES = THREADS / WAVE;
-// Words of the mask, 64 cells each, that the block looks at together; fewer are not worth a split.
-constexpr int WORDS = THREADS / 64;
+// Threads of a block: a step, which is one token, has few blocks, each of which does more at a time.
+template <int G, bool FUSED> constexpr int THREADS = FUSED && G == 1 ? 512 : 256;
+// Cells that the block looks at together, and words of the mask, 64 cells each, which that is; fewer are not worth a
+// split.
+constexpr int LOOK = 256, WORDS = LOOK / 64;
 
 // Eight elements of a head at `i`, normed and turned. Everything is loaded before anything is used, and whether it is
 // of use or not: a step waits for memory here, not for arithmetic. n_rot is a multiple of 16.
@@ -68,7 +70,7 @@ DEVICE void look(Window &w, const u64 *mask, int at, int end) {
 #pragma unroll
     for (int i = 0; i < WORDS; i++) w.words[i] = at + i * 64 < end ? mask[at / 64 + i] : 0;
     const int i = thread() / 64;
-    w.mine = at + i * 64 < end ? mask[at / 64 + i] : 0;
+    w.mine = i < WORDS && at + i * 64 < end ? mask[at / 64 + i] : 0;
 }
 
 // Appends the cells from `at` to `end` that a window shows to a list, in order, and gives its length then.
@@ -86,9 +88,10 @@ DEVICE int append(const Window &w, int at, int end, int *list, int count) {
 }
 
 template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attention &a) {
+    constexpr int THREADS = ::THREADS<G, FUSED>, WAVES = THREADS / WAVE;
     constexpr int SUB = WAVE / L; // cells of a wave beside each other
     constexpr int CHUNK = SUB * UNROLL;
-    LDS int list[2 * THREADS];
+    LDS int list[2 * LOOK];
     LDS float merged_acc[WAVES][G][L * 8];
     LDS float merged_max[WAVES][G], merged_sum[WAVES][G];
     LDS int last;
@@ -104,6 +107,9 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     look(window, mask, split * WORDS * 64, a.mask_words * 64);
     const int sub = lane() / L, i = lane() % L * 8;
     const bool key = i < a.k.dim, value = i < a.v.dim;
+    // Lanes beyond a head take part with its first elements, which nobody asks for then: a condition on each load would
+    // have it waited for before the next.
+    const int key_at = key ? i : 0, value_at = value ? i : 0;
     const float *q0 = a.q + (long)token * a.q_token + (long)(kv * per_kv + first) * a.q_head;
     float q[G][8], new_k[8], new_v[8];
     int new_cell = -1;
@@ -125,7 +131,7 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
             }
         }
         new_cell = a.cell[0];
-        load_8(a.new_v + (long)kv * a.v.dim + (value ? i : 0), new_v);
+        load_8(a.new_v + (long)kv * a.v.dim + value_at, new_v);
         barrier();
 #pragma unroll
         for (int g = 0; g < G; g++) load_8(ready_heads.e[g] + i, q[g]);
@@ -133,7 +139,7 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     } else {
 #pragma unroll
         for (int g = 0; g < G; g++) {
-            if (key) load_8(q0 + (g < heads ? g : 0) * a.q_head + i, q[g]);
+            load_8(q0 + (g < heads ? g : 0) * a.q_head + key_at, q[g]);
 #pragma unroll
             for (int j = 0; j < 8; j++) q[g][j] = key ? q[g][j] * scale : 0;
         }
@@ -173,9 +179,9 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
         int count = 0;
         do {
             count = append(window, at, end, list, count);
-            at += THREADS;
+            at += LOOK;
             if (at < end) look(window, mask, at, end);
-        } while (at < end && count < THREADS);
+        } while (at < end && count < LOOK);
         barrier();
 #pragma unroll 1
         for (int base = wave() * CHUNK; base < count; base += WAVES * CHUNK) {
@@ -186,20 +192,17 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
                 // In place of what is beyond the list's end, its first.
                 const int n = base + u * SUB + sub;
                 cell[u] = list[n < count ? n : 0];
-#pragma unroll
-                for (int j = 0; j < 8; j++) k[u][j] = v[u][j] = 0;
-                if (key) fetch_8<TYPE>(keys, a.k, cell[u], i, k[u]);
+                fetch_8<TYPE>(keys, a.k, cell[u], key_at, k[u]);
             }
 #pragma unroll
-            for (int u = 0; u < UNROLL; u++)
-                if (value) fetch_8<TYPE>(values, a.v, cell[u], i, v[u]);
+            for (int u = 0; u < UNROLL; u++) fetch_8<TYPE>(values, a.v, cell[u], value_at, v[u]);
 #pragma unroll
             for (int u = 0; u < UNROLL; u++) {
                 if (FUSED && cell[u] == new_cell) {
 #pragma unroll
                     for (int j = 0; j < 8; j++) {
                         k[u][j] = new_k[j];
-                        v[u][j] = value ? new_v[j] : 0;
+                        v[u][j] = new_v[j];
                     }
                 }
 #pragma unroll
@@ -300,13 +303,24 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
         const int g = G == 1 ? 0 : e / dim, at = e - g * dim;
         const float *p = a.partial + (head0 + g) * a.splits * (dim + 2);
         float top = -1e30f, total = 0, value = 0;
-#pragma unroll 4
-        for (int s = 0; s < active; s++) {
-            float peak = p[s * (dim + 2) + dim], up = larger(top, peak);
-            float shrink = exponential_2(top - up), grow = exponential_2(peak - up);
-            top = up;
-            total = total * shrink + p[s * (dim + 2) + dim + 1] * grow;
-            value = value * shrink + p[s * (dim + 2) + at] * grow;
+        for (int s = 0; s < active; s += 4) {
+            // Four at a time are on their way, the last again in place of those beyond.
+            float peak[4], part[4], v[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const float *from = p + (s + i < active ? s + i : active - 1) * (dim + 2);
+                peak[i] = from[dim];
+                part[i] = from[dim + 1];
+                v[i] = from[at];
+            }
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const float up = larger(top, peak[i]), shrink = exponential_2(top - up);
+                const float grow = s + i < active ? exponential_2(peak[i] - up) : 0;
+                top = up;
+                total = total * shrink + part[i] * grow;
+                value = value * shrink + v[i] * grow;
+            }
         }
         give(value * inverse(total), e);
     }
@@ -314,8 +328,8 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
 }
 
 #define ATTENTION(L, G)                                                                                     \
-    KERNEL(THREADS) attention_##L##_##G(Attention a) { attention<RF_KV, L, G, false>(a); }                  \
-    KERNEL(THREADS) attention_step_##L##_##G(Attention a) { attention<RF_KV, L, G, true>(a); }
+    KERNEL((THREADS<G, false>)) attention_##L##_##G(Attention a) { attention<RF_KV, L, G, false>(a); }      \
+    KERNEL((THREADS<G, true>)) attention_step_##L##_##G(Attention a) { attention<RF_KV, L, G, true>(a); }
 #define ALL_G(L) ATTENTION(L, 1) ATTENTION(L, 2) ATTENTION(L, 4)
 ALL_G(8)
 ALL_G(16)

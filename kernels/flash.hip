@@ -12,6 +12,7 @@
 // largest that it can, so that no cell matters to a row that does not see it.
 // budget: b128 wmma
 #include "attention.h"
+#include "pack.h"
 
 constexpr int WAVES = 4, THREADS = WAVES * WAVE;
 // A wave looks at STEP of the CELLS at a time: results of more do not fit the registers.
@@ -183,7 +184,15 @@ template <int TYPE, int D> DEVICE void flash(const Attention &a) {
         const int row = row0 + wave() * 16 + r, token = row / a.per_kv;
         if (row >= n_rows) break;
         const long head = (long)token * a.n_head + kv * a.per_kv + (row - token * a.per_kv);
-        for (int e = lane(); e < dim; e += WAVE) a.y[head * dim + e] = result[r * (D + 4) + e];
+        for (int e = lane(); e < dim; e += WAVE) {
+            const float v = result[r * (D + 4) + e];
+            if (a.y) {
+                a.y[head * dim + e] = v;
+            } else {
+                const int n = a.n_head * dim;
+                pack_group(v, a.packed + token * packed_row(n), n, (int)(head * dim + e - (long)token * n) / 32);
+            }
+        }
     }
 }
 

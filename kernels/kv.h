@@ -3,16 +3,31 @@
 #pragma once
 #include "args.h"
 
-enum KvType { f32, f16, bf16, q8_0 };
+// `mixed` is what a Cache says: for kernels whose keys and values differ in type.
+enum KvType { f32, f16, bf16, q8_0, mixed };
 
 struct Cache {
     u8 *p;
     int dim, n_cells;
+    int type, unused;
 };
 
+// Calls `f` with the type of a cache.
+template <int TYPE> struct Typed { static constexpr int type = TYPE; };
+template <int TYPE, class F> DEVICE void with_type(const Cache &c, F f) {
+    if constexpr (TYPE != mixed) return f(Typed<TYPE>());
+    switch (c.type) {
+    case f32: return f(Typed<f32>());
+    case f16: return f(Typed<f16>());
+    case bf16: return f(Typed<bf16>());
+    default: return f(Typed<q8_0>());
+    }
+}
+
 template <int TYPE> DEVICE u8 *head_of(const Cache &c, int head) {
+    const int type = TYPE == mixed ? c.type : TYPE;
     long n = (long)c.n_cells * c.dim;
-    long bytes = TYPE == f32 ? n * 4 : TYPE == q8_0 ? n + n / 16 : n * 2;
+    long bytes = type == f32 ? n * 4 : type == q8_0 ? n + n / 16 : n * 2;
     return c.p + head * bytes;
 }
 
@@ -43,7 +58,9 @@ template <int TYPE> DEVICE void store(const Cache &c, int head, int cell, int i,
 // Eight elements of a cell, from i on, a multiple of 8.
 template <int TYPE> DEVICE void fetch_8(const u8 *h, const Cache &c, int cell, int i, float (&v)[8]) {
     long at = (long)cell * c.dim + i;
-    if constexpr (TYPE == f32) {
+    if constexpr (TYPE == mixed) {
+        with_type<TYPE>(c, [&](auto t) { fetch_8<decltype(t)::type>(h, c, cell, i, v); });
+    } else if constexpr (TYPE == f32) {
         F4 a = load<F4>(h + at * 4), b = load<F4>(h + at * 4 + 16);
         v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
     } else if constexpr (TYPE == q8_0) {
@@ -66,7 +83,9 @@ template <int TYPE> DEVICE void fetch_8(const u8 *h, const Cache &c, int cell, i
 // lanes of a group of 32 elements call it together.
 template <int TYPE> DEVICE void store_8(u8 *h, const Cache &c, int cell, int i, float (&v)[8], bool writes) {
     long at = (long)cell * c.dim + i;
-    if constexpr (TYPE == f32) {
+    if constexpr (TYPE == mixed) {
+        with_type<TYPE>(c, [&](auto t) { store_8<decltype(t)::type>(h, c, cell, i, v, writes); });
+    } else if constexpr (TYPE == f32) {
         if (writes) {
             *(F4 *)(h + at * 4) = F4{v[0], v[1], v[2], v[3]};
             *(F4 *)(h + at * 4 + 16) = F4{v[4], v[5], v[6], v[7]};

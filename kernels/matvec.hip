@@ -30,7 +30,7 @@ constexpr int NORM_THREADS = 512;
 template <int C, int WAVES> constexpr int PARTS = C > 1 ? 1 : (WAVE == 32 && T::BLOCK > 32 ? 2 : 1) * WAVES * WAVE / THREADS;
 template <int C, int WAVES> constexpr int ROWS = TILE * PARTS<C, WAVES> / WAVES;
 // Rows of each of M matrices that a wave makes at a time: of many columns few, as more do not fit the registers.
-template <int C, int M, int WAVES> constexpr int PASS = C == 8 ? (T::BLOCK > 32 ? 1 : 2) : C == 1 && ROWS<C, WAVES> > 8 / M ? 8 / M : ROWS<C, WAVES>;
+template <int C, int M, int WAVES> constexpr int PASS = C == 8 ? (T::BLOCK > 32 ? 1 : 2) : M == 2 && T::BLOCK == 32 && sizeof(T::Raw) > 32 ? 2 : C == 1 && ROWS<C, WAVES> > 8 / M ? 8 / M : ROWS<C, WAVES>;
 // Blocks to a multiprocessor, see KERNEL_AT.
 #define BLOCKS (T::BLOCK > 32 ? 2 : 3)
 
@@ -71,10 +71,21 @@ template <int C, int WAVES> DEVICE float total(const MatVec &a, const Sums<C, WA
     return a.lazy ? sum * inverse_root(squares * inverse((float)a.w[0].k) + a.eps) : sum;
 }
 
-// Products of the rows `first`.. of each of M matrices of one shape, up to TILE and to `end`, into LDS. A barrier has to
+// A group of a column.
+struct Column {
+    U4 lo, hi;
+    Scale s;
+    float squares;
+};
+DEVICE Column column_at(const u8 *x, int k, int g, int lazy) {
+    return Column{load<U4>(x + g * 32), load<U4>(x + g * 32 + 16), load<Scale>(x + k + g * 8),
+        lazy ? load<float>(x + k + k / 4 + g * 4) : 0};
+}
+
+// Products of the rows `begin`.. of each of M matrices of one shape, up to TILE and to `end`, into LDS. A barrier has to
 // follow.
 template <int C, int M, int WAVES>
-DEVICE void products(const MatVec &a, const Weight *w, long first, long end, int column, Sums<C, WAVES> *out) {
+DEVICE void products(const MatVec &a, const Weight *w, long begin, long end, int column, Sums<C, WAVES> *out) {
     constexpr int R = PASS<C, M, WAVES>, P = PARTS<C, WAVES>, N = ROWS<C, WAVES>;
     const int part = wave() / (WAVES / P);
     const int k = w[0].k, groups = k / 32;
@@ -90,7 +101,7 @@ DEVICE void products(const MatVec &a, const Weight *w, long first, long end, int
 #pragma unroll
             for (int r = 0; r < R; r++) {
                 // The last row in place of those beyond.
-                rows[m][r] = row_of<T>(w[m], first + row + r < end ? first + row + r : end - 1);
+                rows[m][r] = row_of<T>(w[m], begin + row + r < end ? begin + row + r : end - 1);
 #pragma unroll
                 for (int c = 0; c < C; c++) acc[m][r][c] = 0;
             }
@@ -98,12 +109,14 @@ DEVICE void products(const MatVec &a, const Weight *w, long first, long end, int
         for (int c = 0; c < C; c++) squares[c] = 0;
 #pragma unroll 1
         for (int g = part * WAVE + lane(); g < groups; g += WAVE * P) {
-            // Everything is on its way before the first of it is used.
+            // Everything is on its way before the first of it is used, of many columns but the columns.
             typename T::Raw raw[M][R];
 #pragma unroll
             for (int m = 0; m < M; m++)
 #pragma unroll
                 for (int r = 0; r < R; r++) T::fetch(raw[m][r], rows[m][r], g);
+            Column first;
+            if constexpr (C == 1) first = column_at(x, k, g, a.lazy);
             Group o[M][R];
 #pragma unroll
             for (int m = 0; m < M; m++)
@@ -111,10 +124,10 @@ DEVICE void products(const MatVec &a, const Weight *w, long first, long end, int
                 for (int r = 0; r < R; r++) T::unpack(o[m][r], raw[m][r], g, a.grids);
 #pragma unroll
             for (int c = 0; c < C; c++) {
-                const u8 *y = x + c * stride;
-                U4 lo = load<U4>(y + g * 32), hi = load<U4>(y + g * 32 + 16);
-                Scale s = load<Scale>(y + k + g * 8);
-                if (a.lazy) squares[c] += load<float>(y + k + k / 4 + g * 4);
+                const Column y = C == 1 ? first : column_at(x + c * stride, k, g, a.lazy);
+                const U4 lo = y.lo, hi = y.hi;
+                const Scale s = y.s;
+                squares[c] += y.squares;
 #pragma unroll
                 for (int m = 0; m < M; m++)
 #pragma unroll

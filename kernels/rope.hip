@@ -3,6 +3,8 @@
 // rope_table: for each position, cosine and sine of each pair's angle, interleaved; f64 until then, so that entries
 //   are exact to 1e-6 at any position. Grid: (n_positions).
 // rope: heads turned by a row of the table. Grid: (n_tokens, n_head).
+// rope_write: queries turned, keys turned and written to their cells, values written. Grid: (n_tokens, n_head + 2 *
+//   n_head_kv).
 // kv_write: heads of each token to its cell. Grid: (n_tokens, n_head_kv).
 // kv_rope: all cached keys turned by a row of the table each. Grid: (n_cells, n_head_kv).
 // Pairs are neighbours (NORM) or halves of the first n_rot elements (NEOX). One rounding to the cache's type.
@@ -47,6 +49,48 @@ KERNEL(THREADS) rope(Rope a) {
     for (int i = thread(); i < a.head_dim; i += THREADS)
         y[i] = turned(x, i, a.table + (long)token * a.n_rot, a.n_rot, a.neox);
 }
+
+struct Heads {
+    const float *p;
+    int token, head; // strides in elements
+};
+struct RopeWrite {
+    Heads q, k, v;
+    float *y;
+    const float *table;
+    const int *cells;
+    Cache keys, values;
+    int y_token, y_head;
+    int n_head, n_head_kv, head_dim, n_rot, neox;
+    int extent, capacity, unused;
+    const Run *run;
+};
+template <int TYPE> DEVICE void rope_write(const RopeWrite &a) {
+    int token = block_x(), head = block_y();
+    if (token >= live(a.run, a.extent, a.capacity)) return;
+    const float *table = a.table + (long)token * a.n_rot;
+    auto at = [&](const Heads &h, int head) { return h.p + (long)token * h.token + (long)head * h.head; };
+    if (head < a.n_head) {
+        const float *x = at(a.q, head);
+        float *y = a.y + (long)token * a.y_token + (long)head * a.y_head;
+        for (int i = thread(); i < a.head_dim; i += THREADS) y[i] = turned(x, i, table, a.n_rot, a.neox);
+        return;
+    }
+    head -= a.n_head;
+    if (head < a.n_head_kv) {
+        const float *x = at(a.k, head);
+        for (int i = thread(); i < a.keys.dim; i += THREADS)
+            store<TYPE>(a.keys, head, a.cells[token], i, turned(x, i, table, a.n_rot, a.neox));
+        return;
+    }
+    head -= a.n_head_kv;
+    const float *x = at(a.v, head);
+    for (int i = thread(); i < a.values.dim; i += THREADS) store<TYPE>(a.values, head, a.cells[token], i, x[i]);
+}
+KERNEL(THREADS) rope_write_f32(RopeWrite a) { rope_write<f32>(a); }
+KERNEL(THREADS) rope_write_f16(RopeWrite a) { rope_write<f16>(a); }
+KERNEL(THREADS) rope_write_bf16(RopeWrite a) { rope_write<bf16>(a); }
+KERNEL(THREADS) rope_write_q8_0(RopeWrite a) { rope_write<q8_0>(a); }
 
 struct KvWrite {
     const float *x;

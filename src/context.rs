@@ -94,6 +94,9 @@ pub struct Context {
     shift_program: Option<ProgramId>,
     /// Logits of the last decode, `[n_outputs][n_vocab]`.
     logits: Vec<f32>,
+    /// Whether the logits still lie where the session made them: those of a batch whose last micro-batch
+    /// alone has some.
+    logits_in_session: bool,
     /// For each token of the last batch, its row of logits.
     rows: Vec<Option<u32>>,
     n_outputs: usize,
@@ -152,6 +155,7 @@ impl Context {
             programs: HashMap::new(),
             shift_program: None,
             logits: Vec::new(),
+            logits_in_session: false,
             rows: Vec::with_capacity(params.n_batch),
             n_outputs: 0,
             embeddings: Embeddings::new(hp.n_embd, params.n_seq_max, pooling),
@@ -282,7 +286,8 @@ impl Context {
     /// where embeddings are pooled.
     pub fn all_logits(&self) -> &[f32] {
         let n = if self.wanted().logits { self.n_outputs } else { 0 };
-        &self.logits[..n * self.n_vocab()]
+        let logits = if self.logits_in_session { self.session.output(0) } else { &self.logits };
+        &logits[..n * self.n_vocab()]
     }
 
     /// Turns embeddings on or off for the decodes to come.
@@ -343,6 +348,7 @@ impl Context {
 
     fn forget_outputs(&mut self) {
         self.n_outputs = 0;
+        self.logits_in_session = false;
         self.rows.clear();
         self.embeddings.clear();
     }
@@ -408,7 +414,11 @@ impl Context {
         if wanted.embeddings {
             self.embeddings.begin(n as usize)?;
         }
-        let len = if wanted.logits { n as usize * self.n_vocab() } else { 0 };
+        // Those of the last micro-batch stay where they are if there are no others.
+        let last = (batch.len() - 1) / self.params.n_ubatch * self.params.n_ubatch;
+        self.logits_in_session = wanted.logits && (0..last).all(|i| !self.is_output(batch, i));
+        let copied = wanted.logits && !self.logits_in_session;
+        let len = if copied { n as usize * self.n_vocab() } else { 0 };
         if len > self.logits.len() {
             self.logits
                 .try_reserve_exact(len - self.logits.len())
@@ -478,6 +488,7 @@ impl Context {
         let mut outputs = (0..).map(|i| self.session.output(i));
         if wanted.logits
             && let Some(logits) = outputs.next()
+            && !self.logits_in_session
         {
             let n_vocab = self.model.hparams().map_or(0, |hp| hp.n_vocab);
             let len = n_outputs * n_vocab;

@@ -135,7 +135,7 @@ fn script() -> Result<Vec<u8>> {
         // 9 + 1 in the second half; on all of it 2 more by the graph.
         first.capture(|s| {
             s.launch(&add_one, [1, 1, 1], 64, 0, &args(to, N as u64))?;
-            s.download(&mut output, 0, to, N)
+            s.download(&output, 0, to, N)
         })?
     };
     let result = (|| {
@@ -357,7 +357,7 @@ fn copies_are_counted_each_time_that_they_are_done(_: &Fake) {
             .capture(|s| {
                 s.upload(memory.ptr(), &host, 0..4)?;
                 s.upload(memory.ptr(), &host, 4..8)?;
-                s.download(&mut host, 0, memory.ptr(), 8)
+                s.download(&host, 0, memory.ptr(), 8)
             })
             .unwrap();
         stream.replay(&graph).unwrap();

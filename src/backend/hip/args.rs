@@ -128,8 +128,31 @@ args! {
         pad: i32,
         run: u64,
     }
+    /// Heads of tokens, and their strides.
+    Heads { p: u64, token: i32, head: i32, }
+    RopeWrite {
+        q: Heads,
+        k: Heads,
+        v: Heads,
+        y: u64,
+        table: u64,
+        cells: u64,
+        keys: Cache,
+        values: Cache,
+        y_token: i32,
+        y_head: i32,
+        n_head: i32,
+        n_head_kv: i32,
+        head_dim: i32,
+        n_rot: i32,
+        neox: i32,
+        extent: i32,
+        capacity: i32,
+        pad: i32,
+        run: u64,
+    }
     /// One half of a layer's cache.
-    Cache { p: u64, dim: i32, n_cells: i32, }
+    Cache { p: u64, dim: i32, n_cells: i32, ty: i32, pad: i32, }
     KvWrite {
         x: u64,
         cells: u64,

@@ -3,7 +3,8 @@
 //! A launch costs about as much as reading a few megabytes, so for a few tokens a layer is five of them:
 //! the products of one input together; rotation, cache write and attention; the output matrix, residual
 //! and what of the norm can be done before the row is known; gate, up and their product; the same for the
-//! way down. Of micro-batches of more tokens only the products of one input are together.
+//! way down. Of micro-batches of more tokens the products of one input are together, and what prepares an
+//! attention.
 
 use crate::graph::{DType, Graph, Op, TensorId};
 use crate::quant::GgmlType;
@@ -34,6 +35,10 @@ pub(super) enum Step {
     SwiGlu { gate: TensorId, up: TensorId, gated: TensorId },
     /// All of one token's attention behind its products.
     Attend(Attend),
+    /// Rotations of queries and keys, and cache writes.
+    RopeWrite { rope: TensorId, k_rope: TensorId, k_write: TensorId, v_write: TensorId },
+    /// Attention whose result is packed.
+    AttendPack { attention: TensorId, pack: TensorId },
 }
 
 /// Norms and rotations of a query and a key, cache writes, and attention.
@@ -64,6 +69,8 @@ impl Step {
             Step::ThenNorm { product, norm } => vec![*product, *norm],
             Step::SwiGlu { gate, up, gated } => vec![*gate, *up, *gated],
             Step::Attend(a) => a.nodes.clone(),
+            Step::RopeWrite { rope, k_rope, k_write, v_write } => vec![*rope, *k_rope, *k_write, *v_write],
+            Step::AttendPack { attention, pack } => vec![*attention, *pack],
         }
     }
 }
@@ -75,7 +82,8 @@ pub(super) fn steps(graph: &Graph) -> (Vec<Step>, Vec<usize>) {
     let few = graph.n_tokens <= MAX_COLUMNS;
     let runs = |i: &usize| !graph.nodes[*i].op.is_leaf() && graph.nodes[*i].op != Op::View;
     let ids: Vec<TensorId> = (0..graph.nodes.len()).filter(runs).map(|i| TensorId(i as u32)).collect();
-    let finders = [Fuse::attend, Fuse::swiglu, Fuse::then_norm, Fuse::products];
+    let finders =
+        [Fuse::attend, Fuse::swiglu, Fuse::then_norm, Fuse::products, Fuse::rope_write, Fuse::attend_pack];
     for find in &finders[if few { 0 } else { 3 }..] {
         for &id in &ids {
             if !fuse.taken[id.0 as usize]
@@ -196,11 +204,12 @@ impl Fuse<'_> {
         (dim * heads).is_multiple_of(32) && (dim * (per_kv % heads)).is_multiple_of(32)
     }
 
-    fn attend(&self, attention: TensorId) -> Option<Step> {
-        if self.graph.n_tokens != 1 || !matches!(self.op(attention), Op::Attention { .. }) {
+    /// What comes before an attention, if nothing else asks for it: the rotation of its queries, that of its
+    /// keys, and the writes of keys and values.
+    fn before(&self, attention: TensorId) -> Option<[TensorId; 4]> {
+        if !matches!(self.op(attention), Op::Attention { .. }) {
             return None;
         }
-        let mut nodes = vec![attention];
         let [rope, k_write, v_write] = [0, 1, 2].map(|i| self.src(attention, i));
         let writes = self.op(k_write) == Op::KvWrite && self.op(v_write) == Op::KvWrite;
         if !writes || !self.only(k_write, attention) || !self.only(v_write, attention) {
@@ -209,9 +218,38 @@ impl Fuse<'_> {
         let k_rope = self.src(k_write, 1);
         let ropes = matches!(self.op(rope), Op::Rope { .. }) && self.op(rope) == self.op(k_rope);
         let table = ropes && self.src(rope, 1) == self.src(k_rope, 1);
+        let alone = table && self.only(rope, attention) && self.only(k_rope, k_write);
+        alone.then_some([rope, k_rope, k_write, v_write])
+    }
+
+    fn rope_write(&self, attention: TensorId) -> Option<Step> {
+        let [rope, k_rope, k_write, v_write] = self.before(attention)?;
+        let same = self.graph.node(k_write).dtype == self.graph.node(v_write).dtype;
+        let free = ![rope, k_rope, k_write, v_write].iter().any(|id| self.taken[id.0 as usize]);
+        (same && free).then_some(Step::RopeWrite { rope, k_rope, k_write, v_write })
+    }
+
+    fn attend_pack(&self, attention: TensorId) -> Option<Step> {
+        if !matches!(self.op(attention), Op::Attention { .. }) {
+            return None;
+        }
+        let dim = self.graph.node(self.src(attention, 2)).ne[0];
+        match self.readers[attention.0 as usize][..] {
+            [pack] if self.op(pack) == Op::Pack && self.only(attention, pack) && dim.is_multiple_of(32) => {
+                Some(Step::AttendPack { attention, pack })
+            }
+            _ => None,
+        }
+    }
+
+    fn attend(&self, attention: TensorId) -> Option<Step> {
+        if self.graph.n_tokens != 1 {
+            return None;
+        }
+        let mut nodes = vec![attention];
+        let [rope, k_rope, k_write, v_write] = self.before(attention)?;
         // A lane turns eight elements and loads their partners as eight.
-        let eights = matches!(self.op(rope), Op::Rope { n_rot, .. } if n_rot.is_multiple_of(16));
-        if !table || !eights || !self.only(rope, attention) || !self.only(k_rope, k_write) {
+        if !matches!(self.op(rope), Op::Rope { n_rot, .. } if n_rot.is_multiple_of(16)) {
             return None;
         }
         nodes.extend([rope, k_rope, k_write, v_write]);

@@ -68,13 +68,6 @@ struct Program {
 impl HipSession {
     pub fn new(weights: Arc<HipWeights>, spec: &SessionSpec) -> Result<HipSession> {
         let kv = spec.kv.clone();
-        if kv.type_k != kv.type_v {
-            return Err(Error::Unsupported(format!(
-                "type_k is {} and type_v {}; on a GPU they have to be the same",
-                kv.type_k.name(),
-                kv.type_v.name()
-            )));
-        }
         let mut end = 0;
         let mut offsets = Vec::with_capacity(kv.layers.len());
         for l in &kv.layers {
@@ -84,12 +77,12 @@ impl HipSession {
                     l.head_dim_k, l.head_dim_v
                 )));
             }
-            let mut place = |dim: usize| -> Result<usize> {
+            let mut place = |ty: GgmlType, dim: usize| -> Result<usize> {
                 let at = end;
-                end += (kv.type_k.row_bytes(dim)? * l.n_head_kv * kv.n_cells).next_multiple_of(ALIGN);
+                end += (ty.row_bytes(dim)? * l.n_head_kv * kv.n_cells).next_multiple_of(ALIGN);
                 Ok(at)
             };
-            offsets.push([place(l.head_dim_k)?, place(l.head_dim_v)?]);
+            offsets.push([place(kv.type_k, l.head_dim_k)?, place(kv.type_v, l.head_dim_v)?]);
         }
         let cache = Memory::new(&weights.device, end, "the KV cache")?;
         let stream = Stream::new(&weights.device)?;
@@ -213,7 +206,8 @@ impl HipSession {
                 // the arena, all of which outlive the graph; modules live as long as the weights.
                 unsafe { stream.launch(&l.function, l.grid, l.block, 0, &l.args) }?;
             }
-            Ok(())
+            // A single row is there whenever the program runs: its copy is recorded too.
+            if program.graph.n_outputs == 1 { self.download(stream, program, arena, 1) } else { Ok(()) }
         })?;
         self.programs[i].exec = Some(exec);
         Ok(())
@@ -222,22 +216,23 @@ impl HipSession {
     fn half(&self, at: KvHead, cells: &Range<usize>, bytes: usize) -> Result<Head> {
         let outside = || Error::Internal(format!("cells {cells:?} of {at:?} are not in the cache"));
         let layer = self.kv.layers.get(at.layer).filter(|l| at.head < l.n_head_kv).ok_or_else(outside)?;
-        let (v, dim) = match at.half {
-            KvHalf::K => (0, layer.head_dim_k),
-            KvHalf::V => (1, layer.head_dim_v),
+        let (v, ty, dim) = match at.half {
+            KvHalf::K => (0, self.kv.type_k, layer.head_dim_k),
+            KvHalf::V => (1, self.kv.type_v, layer.head_dim_v),
         };
-        let row = self.kv.type_k.row_bytes(dim)?;
+        let row = ty.row_bytes(dim)?;
         if cells.start > cells.end || cells.end > self.kv.n_cells || bytes != cells.len() * row {
             return Err(outside());
         }
         let head = self.halves[at.layer][v] + (at.head * self.kv.n_cells * row) as u64;
-        Ok(Head { address: head, dim, row })
+        Ok(Head { address: head, ty, dim, row })
     }
 }
 
 /// One head of one half of the cache.
 struct Head {
     address: u64,
+    ty: GgmlType,
     dim: usize,
     /// Bytes of a cell's row as states have it.
     row: usize,
@@ -314,7 +309,7 @@ impl Session for HipSession {
 
     fn kv_read(&self, head: KvHead, cells: Range<usize>, out: &mut [u8]) -> Result<()> {
         let h = self.half(head, &cells, out.len())?;
-        if self.kv.type_k != GgmlType::Q8_0 {
+        if h.ty != GgmlType::Q8_0 {
             let from = h.address + (cells.start * h.row) as u64;
             // SAFETY: as many bytes are there; waited for before `out` goes.
             return self.finish(unsafe { self.stream.download_to(out.as_mut_ptr(), from, out.len()) });
@@ -338,7 +333,7 @@ impl Session for HipSession {
 
     fn kv_write(&mut self, head: KvHead, cells: Range<usize>, rows: &[u8]) -> Result<()> {
         let h = self.half(head, &cells, rows.len())?;
-        if self.kv.type_k != GgmlType::Q8_0 {
+        if h.ty != GgmlType::Q8_0 {
             let to = h.address + (cells.start * h.row) as u64;
             // SAFETY: as many bytes are there; waited for before `rows` goes.
             return self.finish(unsafe { self.stream.upload_from(to, rows.as_ptr(), rows.len()) });
@@ -387,13 +382,22 @@ impl HipSession {
             program.exec.as_ref().ok_or_else(|| Error::Internal("a program was not captured".into()))?;
         // SAFETY: what was captured lives, and the host's side is not touched before `run` has waited.
         unsafe { self.stream.replay(exec) }?;
+        if program.graph.n_outputs == 1 {
+            Ok(())
+        } else {
+            self.download(&self.stream, program, arena, inputs.n_outputs)
+        }
+    }
+
+    /// Copies `rows` rows of each output of `program` to the host.
+    fn download(&self, stream: &Stream, program: &Program, arena: &Arena, rows: usize) -> Result<()> {
         let [_, _, results] = self.parts(arena);
         let mut to = self.input_bytes();
         for &(from, row) in &program.outputs {
-            let bytes = row * inputs.n_outputs * 4;
+            let bytes = row * rows * 4;
             if bytes > 0 {
                 // SAFETY: the arena has this output, and room for it on the host.
-                unsafe { self.stream.download(&mut arena.host, to, results + from as u64, bytes) }?;
+                unsafe { stream.download(&arena.host, to, results + from as u64, bytes) }?;
             }
             to += bytes;
         }

@@ -130,10 +130,10 @@ impl Stream {
     ///
     /// # Panics
     /// If `dst` has no such range.
-    pub unsafe fn download(&self, dst: &mut Pinned, offset: usize, src: u64, len: usize) -> Result<()> {
-        let bytes = &mut dst.as_mut_slice()[offset..][..len];
-        // SAFETY: the caller's promise.
-        unsafe { self.download_to(bytes.as_mut_ptr(), src, len) }
+    pub unsafe fn download(&self, dst: &Pinned, offset: usize, src: u64, len: usize) -> Result<()> {
+        assert!(offset <= dst.len() && len <= dst.len() - offset, "a copy beyond pinned memory");
+        // SAFETY: the range was checked; the rest is the caller's promise.
+        unsafe { self.download_to(dst.as_ptr().add(offset), src, len) }
     }
 
     /// Starts a copy of `len` bytes at `src` on the device to `dst` on the host. If the host's are not

@@ -15,8 +15,8 @@ pub const TYPES: &[&str] = &[
 /// Weight types that are not quantised, as `float.hip` names them.
 pub const FLOAT_TYPES: &[&str] = &["f32", "f16", "bf16"];
 
-/// Types of the KV cache, as `kv.h` names them.
-pub const KV_TYPES: &[&str] = &["f32", "f16", "bf16", "q8_0"];
+/// Types of the KV cache, as `kv.h` names and numbers them; the last for keys and values that differ.
+pub const KV_TYPES: &[&str] = &["f32", "f16", "bf16", "q8_0", "mixed"];
 
 /// Types of the KV cache that f16 holds, as `kv.h` names them.
 pub const FLASH_TYPES: &[&str] = &["f16", "q8_0"];

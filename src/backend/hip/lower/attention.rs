@@ -23,6 +23,9 @@ const FLASH_ROWS: usize = 64;
 const FLASH_TOKENS: usize = 64;
 const FLASH_DIM: usize = 128;
 
+/// Threads of the blocks of a step that take one head.
+const STEP_THREADS: u32 = 512;
+
 impl Shape {
     pub fn of(graph: &Graph, node: &Tensor, n_cu: usize) -> Shape {
         let [q, k, v] = [0, 1, 2].map(|i| graph.node(node.src[i]));
@@ -31,7 +34,7 @@ impl Shape {
         let per_kv = n_head / n_head_kv;
         let heads = heads_of_block(per_kv, k.ne[1]);
         let blocks = n_head_kv * per_kv.div_ceil(heads);
-        let half = matches!(k.dtype, DType::Ggml(GgmlType::F16 | GgmlType::Q8_0));
+        let half = matches!(k.dtype, DType::Ggml(GgmlType::F16 | GgmlType::Q8_0)) && k.dtype == v.dtype;
         let flash = n_tokens >= FLASH_TOKENS && half && k.ne[0].max(v.ne[0]) <= FLASH_DIM;
         // As many blocks as are resident at once.
         let splits = (n_cu / (blocks * n_tokens)).clamp(1, k.ne[1] / 64);
@@ -97,7 +100,16 @@ impl Lower<'_> {
     /// A cache as kernels see it; `id` is its leaf or a write to it.
     pub(super) fn cache(&self, id: TensorId) -> Result<Cache> {
         let t = self.node(id);
-        Ok(Cache { p: self.address(id)?, dim: t.ne[0] as i32, n_cells: t.ne[1] as i32 })
+        let name = self.ggml(self.graph.storage(id))?.name().to_lowercase();
+        let ty = KV_TYPES.iter().position(|t| **t == name);
+        let ty = ty.ok_or_else(|| Error::Internal(format!("a cache of type {name}")))?;
+        Ok(Cache {
+            p: self.address(id)?,
+            dim: t.ne[0] as i32,
+            n_cells: t.ne[1] as i32,
+            ty: ty as i32,
+            pad: 0,
+        })
     }
 
     pub(super) fn kv_write(&mut self, id: TensorId) -> Result<()> {
@@ -116,6 +128,47 @@ impl Lower<'_> {
         };
         let kernel = self.unit("kv_write", kv)?;
         self.launch(("rope", &kernel), [heads.ne[2], heads.ne[1], 1], ROPE_THREADS, &a)
+    }
+
+    pub(super) fn rope_write(
+        &mut self,
+        rope: TensorId,
+        k_rope: TensorId,
+        k_write: TensorId,
+        v_write: TensorId,
+    ) -> Result<()> {
+        let y = self.node(rope).clone();
+        let Op::Rope { style, n_rot } = y.op else { return Err(Error::Internal("no rotation".into())) };
+        let heads = |id: TensorId| -> Result<Heads> {
+            let t = self.node(id);
+            Ok(Heads { p: self.address(id)?, token: (t.nb[2] / 4) as i32, head: (t.nb[1] / 4) as i32 })
+        };
+        let v = self.src(v_write, 1);
+        let (n_head, n_head_kv) = (y.ne[1], self.node(v).ne[1]);
+        let (extent, capacity) = self.extent(&y);
+        let a = RopeWrite {
+            q: heads(self.src(rope, 0))?,
+            k: heads(self.src(k_rope, 0))?,
+            v: heads(v)?,
+            y: self.address(rope)?,
+            table: self.address(self.src(rope, 1))?,
+            cells: self.address(self.src(k_write, 2))?,
+            keys: self.cache(self.src(k_write, 0))?,
+            values: self.cache(self.src(v_write, 0))?,
+            y_token: (y.nb[2] / 4) as i32,
+            y_head: (y.nb[1] / 4) as i32,
+            n_head: n_head as i32,
+            n_head_kv: n_head_kv as i32,
+            head_dim: y.ne[0] as i32,
+            n_rot: n_rot as i32,
+            neox: i32::from(style == RopeStyle::Neox),
+            extent,
+            capacity: capacity as i32,
+            pad: 0,
+            run: self.at.run,
+        };
+        let kernel = self.unit("rope_write", self.src(k_write, 0))?;
+        self.launch(("rope", &kernel), [y.ne[2], n_head + 2 * n_head_kv, 1], ROPE_THREADS, &a)
     }
 
     pub(super) fn kv_rope(&mut self, id: TensorId) -> Result<()> {
@@ -167,15 +220,21 @@ impl Lower<'_> {
         a: &Attention,
         shape: &Shape,
     ) -> Result<()> {
-        let keys = self.graph.storage(self.src(id, 1));
+        let [keys, values] = [1, 2].map(|i| self.graph.storage(self.src(id, i)));
+        let same = self.ggml(keys)? == self.ggml(values)?;
+        let unit = if same { self.unit("attention", keys)? } else { "attention_mixed".into() };
+        let step = kernel == "attention_step";
         let kernel = format!("{kernel}_{}_{}", shape.lanes, shape.heads);
-        let unit = self.unit("attention", keys)?;
-        self.launch((&unit, &kernel), [shape.blocks, shape.splits, shape.n_tokens], THREADS, a)
+        let threads = if shape.heads == 1 && step { STEP_THREADS } else { THREADS };
+        self.launch((&unit, &kernel), [shape.blocks, shape.splits, shape.n_tokens], threads, a)
     }
 
-    pub(super) fn attention(&mut self, id: TensorId) -> Result<()> {
+    pub(super) fn attention(&mut self, id: TensorId, pack: Option<TensorId>) -> Result<()> {
         let (mut a, shape) = self.attention_args(id, self.src(id, 0))?;
-        a.y = self.address(id)?;
+        match pack {
+            Some(pack) => a.packed = self.address(pack)?,
+            None => a.y = self.address(id)?,
+        }
         if !shape.flash {
             return self.launch_attention("attention", id, &a, &shape);
         }

@@ -10,6 +10,7 @@ use super::args::*;
 use super::fuse::{Attend, MAX_COLUMNS, Step, heads_of_block, steps};
 use super::module::Kernels;
 use super::stream::Function;
+use super::units::KV_TYPES;
 use super::weights::HipWeights;
 use crate::graph::plan::{Plan, plan_steps};
 use crate::graph::{DType, Extent, Graph, Input, KvHalf, Op, RopeStyle, Tensor, TensorId};
@@ -206,6 +207,10 @@ impl Lower<'_> {
             Step::ThenNorm { product, norm } => self.then_norm(*product, *norm),
             Step::SwiGlu { gate, up, gated } => self.swiglu(*gate, *up, *gated),
             Step::Attend(a) => self.attend(a),
+            Step::RopeWrite { rope, k_rope, k_write, v_write } => {
+                self.rope_write(*rope, *k_rope, *k_write, *v_write)
+            }
+            Step::AttendPack { attention, pack } => self.attention(*attention, Some(*pack)),
         }
     }
 
@@ -226,7 +231,7 @@ impl Lower<'_> {
             Op::Rope { .. } => self.rope(id),
             Op::KvWrite => self.kv_write(id),
             Op::KvRope { .. } => self.kv_rope(id),
-            Op::Attention { .. } => self.attention(id),
+            Op::Attention { .. } => self.attention(id, None),
             Op::TopK { .. } | Op::ExpertWeights { .. } | Op::GroupByExpert { .. } | Op::Combine => {
                 self.experts(id)
             }
