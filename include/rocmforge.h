@@ -645,12 +645,20 @@ typedef struct rf_model_params {
      */
     size_t struct_size;
     /**
-     * How many layers a GPU computes: 0 none; all of the model's or more, the first GPU computes it, or
-     * the load fails with the reason; -1 (the default): the first GPU that can be used and holds the
-     * model, or else the CPU, with a line in the log. A model is computed on one device: some of its
-     * layers are RF_STATUS_UNSUPPORTED. See rf_model_device().
+     * How many layers a GPU computes: the last ones of the model, with the head (final norm and output
+     * matrix) as one more behind them, so that rf_model_n_layer() + 1 or more is everything. The CPU looks
+     * up the embeddings and computes the layers before. It is the first GPU that can be used, or the load
+     * fails with the reason. 0: the CPU computes all. -1, the default: everything if it fits into the free
+     * memory of a GPU, or else as many of the last layers as do, or else, with a line in the log that says
+     * why, none. What has to fit is computed: these layers' weights, their part of the cache of a context of
+     * fit_ctx tokens in f16, and 512 MiB for all else. See rf_model_device(), rf_model_n_gpu_layers().
      */
     int32_t n_gpu_layers;
+    /**
+     * With n_gpu_layers = -1, the tokens of the contexts, all together, that memory of the GPU is left for.
+     * 0: what the model was trained on; -1, the default: 4096, or what it was trained on if that is less.
+     */
+    int32_t fit_ctx;
     /**
      * Leave the weights alone: for tokenizing and metadata. Default false.
      */
@@ -664,7 +672,7 @@ typedef struct rf_model_params {
     /**
      * Zero.
      */
-    uint8_t reserved[2];
+    uint8_t reserved[6];
     /**
      * Told how far the load is, and can cancel it; or NULL.
      */
@@ -1105,12 +1113,20 @@ void rf_model_free(struct rf_model *model);
 enum rf_status rf_model_get_vocab(const struct rf_model *model, const struct rf_vocab **vocab);
 
 /**
- * The device that computes with a model: what n_gpu_layers = -1 came to.
+ * The device that computes with a model: a GPU if it computes any of its layers.
  *
  * @param model  The model.
  * @param device Receives the device, which is not to be freed.
  */
 enum rf_status rf_model_device(const struct rf_model *model, const struct rf_device **device);
+
+/**
+ * How many layers of a model a GPU computes: what n_gpu_layers = -1 came to.
+ *
+ * @param model The model.
+ * @param n     Receives the number, the head counted as a layer: 0 to rf_model_n_layer() + 1.
+ */
+enum rf_status rf_model_n_gpu_layers(const struct rf_model *model, int32_t *n);
 
 /**
  * What a model is, in a few words: "llama 1.1B Q4_0".

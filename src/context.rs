@@ -7,16 +7,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{AbortCheck, Inputs, KvLayer, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
+use crate::backend::{
+    AbortCheck, Inputs, KvLayer, KvSpec, Pipeline, ProgramId, SessionMemory, SessionSpec, Stage,
+};
 use crate::batch::Batch;
 use crate::embeddings::Embeddings;
-use crate::graph::{Graph, passes};
 use crate::kv::{Cells, MAX_SEQ, Pos, SeqId};
 use crate::log::{Log, info};
 use crate::model::arch::{GraphSpec, Wanted};
-use crate::model::{Compute, Hparams, Model, Pooling};
+use crate::model::{Compute, Hparams, Model, Part, Pooling};
 use crate::quant::GgmlType;
-use crate::{Error, Result, counters};
+use crate::{Error, Result};
 
 /// The types that keys and values can be cached as.
 pub const KV_TYPES: [GgmlType; 4] = [GgmlType::F32, GgmlType::F16, GgmlType::BF16, GgmlType::Q8_0];
@@ -88,7 +89,7 @@ pub struct Context {
     model: Arc<Model>,
     params: ContextParams,
     cells: Cells,
-    session: Box<dyn Session>,
+    session: Pipeline,
     inputs: Inputs,
     programs: HashMap<(usize, usize, Wanted), ProgramId>,
     shift_program: Option<ProgramId>,
@@ -118,10 +119,30 @@ fn kv_layers(hp: &Hparams) -> Vec<KvLayer> {
     hp.n_head_kv.iter().map(layer).collect()
 }
 
-fn spec(params: &ContextParams, n_tokens: usize, n_outputs: usize, wanted: Wanted) -> GraphSpec {
+fn spec(
+    params: &ContextParams,
+    layers: Range<usize>,
+    (n_tokens, n_outputs, wanted): (usize, usize, Wanted),
+) -> GraphSpec {
     let n_cells = params.n_ctx.next_multiple_of(64);
     let (n_ctx, type_k, type_v) = (params.n_ctx, params.type_k, params.type_v);
-    GraphSpec { n_tokens, n_outputs, wanted, n_ctx, n_cells, type_k, type_v }
+    GraphSpec { layers, n_tokens, n_outputs, wanted, n_ctx, n_cells, type_k, type_v }
+}
+
+/// A session on each device that computes a part of the model.
+fn pipeline(compute: &Compute, params: &ContextParams) -> Result<Pipeline> {
+    let layers = kv_layers(&compute.hparams);
+    let n_cells = params.n_ctx.next_multiple_of(64);
+    let stage = |part: &Part| {
+        let own = part.layers.start..part.layers.end.min(layers.len());
+        let layers = layers[own].to_vec();
+        let kv = KvSpec { layers, n_cells, type_k: params.type_k, type_v: params.type_v };
+        let (n_threads, n_threads_batch) = (params.n_threads, params.n_threads_batch);
+        let spec = SessionSpec { kv, n_threads, n_threads_batch };
+        let session = part.backend.session(&part.weights, &spec).map_err(|e| part.advise(e))?;
+        Ok(Stage { session, layers: part.layers.clone() })
+    };
+    Ok(Pipeline::new(compute.parts.iter().map(stage).collect::<Result<_>>()?))
 }
 
 impl Context {
@@ -132,10 +153,7 @@ impl Context {
         let hp = &compute.hparams;
         let pooling = params.pooling.unwrap_or(Pooling::None);
         let n_cells = params.n_ctx.next_multiple_of(64);
-        let kv = KvSpec { layers: kv_layers(hp), n_cells, type_k: params.type_k, type_v: params.type_v };
-        let session_spec =
-            SessionSpec { kv, n_threads: params.n_threads, n_threads_batch: params.n_threads_batch };
-        let session = compute.backend.session(&compute.weights, &session_spec)?;
+        let session = pipeline(compute, &params)?;
         let n = params.n_ubatch;
         let inputs = Inputs {
             tokens: vec![0; n],
@@ -144,6 +162,7 @@ impl Context {
             mask: vec![0; n * n_cells / 64],
             output_ids: vec![0; n],
             cell_shift: vec![0; n_cells],
+            hidden: vec![0.0; if compute.parts.len() > 1 { n * hp.n_embd } else { 0 }],
             ..Inputs::default()
         };
         let mib = session.memory().kv as f64 / (1 << 20) as f64;
@@ -474,7 +493,7 @@ impl Context {
         let program = self.program(n_tokens, n_outputs)?;
         let abort = self.abort.as_mut().map(|a| &mut **a as AbortCheck<'_>);
         crate::fault::point("decode");
-        self.session.run(program, &self.inputs, abort)?;
+        self.session.run(program, &mut self.inputs, abort)?;
 
         if n_outputs > 0 {
             self.take_outputs(batch, range.start, n_outputs);
@@ -513,15 +532,23 @@ impl Context {
         if let Some(&program) = self.programs.get(&key) {
             return Ok(program);
         }
-        let compute = self.model.compute()?;
-        let graph = compute.arch.graph(
-            &compute.hparams,
-            self.model.file(),
-            &spec(&self.params, key.0, key.1, key.2),
-        )?;
-        let program = compile(&mut *self.session, graph)?;
+        let (compute, file, params) = (self.model.compute()?, self.model.file(), &self.params);
+        let program = self
+            .session
+            .compile(|layers| compute.arch.graph(&compute.hparams, file, &spec(params, layers, key)))?;
         self.programs.insert(key, program);
         Ok(program)
+    }
+
+    /// Takes the logits out of the session, whose next run ends them.
+    fn keep_logits(&mut self) {
+        if std::mem::take(&mut self.logits_in_session) {
+            let logits = self.session.output(0);
+            if logits.len() > self.logits.len() {
+                self.logits.resize(logits.len(), 0.0);
+            }
+            self.logits[..logits.len()].copy_from_slice(logits);
+        }
     }
 
     /// Rotates the cached keys whose positions have changed.
@@ -529,10 +556,12 @@ impl Context {
         let program = match self.shift_program {
             Some(p) => p,
             None => {
-                let compute = self.model.compute()?;
-                let spec = spec(&self.params, 1, 0, self.wanted());
-                let graph = compute.arch.shift_graph(&compute.hparams, self.model.file(), &spec)?;
-                *self.shift_program.insert(compile(&mut *self.session, graph)?)
+                let (compute, file, params) = (self.model.compute()?, self.model.file(), &self.params);
+                let key = (1, 0, self.wanted());
+                let program = self.session.compile(|layers| {
+                    compute.arch.shift_graph(&compute.hparams, file, &spec(params, layers, key))
+                })?;
+                *self.shift_program.insert(program)
             }
         };
         let n_ctx = self.params.n_ctx;
@@ -540,15 +569,8 @@ impl Context {
         (self.inputs.n_tokens, self.inputs.n_outputs) = (0, 0);
         self.inputs.n_kv = self.cells.n_kv();
         // Not abortable: half-moved keys could not be put right.
-        self.session.run(program, &self.inputs, None)
+        self.session.run(program, &mut self.inputs, None)
     }
-}
-
-fn compile(session: &mut dyn Session, graph: Graph) -> Result<ProgramId> {
-    counters::graph_build();
-    let graph = passes::optimise(graph, session.packing());
-    counters::graph_compile();
-    session.compile(&graph)
 }
 
 fn threads(n: usize) -> usize {

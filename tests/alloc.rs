@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use rocmforge::backend::Device;
+use rocmforge::counters::{self, Counters};
 use rocmforge::sampler::Params;
 use rocmforge::tokenizer::Detokenizer;
 use rocmforge::{Batch, Context, ContextParams, Model, ModelParams};
@@ -65,22 +67,26 @@ fn a_token_allocates_nothing() {
     assert!(n_bytes > 100, "a story came out");
     assert_eq!(n, 0, "allocations in 20 tokens");
     drop((ctx, model));
-    experts_allocate_nothing();
+    experts_allocate_nothing(None);
+    // Nor where the model is computed in two parts.
+    experts_allocate_nothing(Some(2));
 }
 
 /// Neither single tokens nor micro-batches, whichever experts they choose.
-fn experts_allocate_nothing() {
+fn experts_allocate_nothing(n_gpu_layers: Option<usize>) {
     let path = scratch("alloc-experts.gguf");
     let (shape, recipe) = (Shape::named("tiny-mixtral").unwrap(), Recipe::Q4KM);
     synth::write(&path, shape, &Options { recipe, seed: 3, vocab_from: None }).unwrap();
-    let model = Arc::new(Model::load(&path, ModelParams::default()).unwrap());
+    let stand_in = n_gpu_layers.is_some();
+    let params = ModelParams { device: Device::Cpu, n_gpu_layers, stand_in, ..ModelParams::default() };
+    let model = Arc::new(Model::load(&path, params).unwrap());
     let params = ContextParams { n_ctx: 512, n_threads: 2, n_threads_batch: 2, ..ContextParams::default() };
     let mut ctx = Context::new(model, params).unwrap();
     let mut batch = Batch::new(64, 1).unwrap();
-    let (mut pos, mut before) = (0, 0);
+    let (mut pos, mut before, mut work) = (0, 0, counters::read());
     for round in 0..4 {
         if round == 2 {
-            before = ALLOCATIONS.load(Relaxed);
+            (before, work) = (ALLOCATIONS.load(Relaxed), counters::read());
         }
         for n in [33, 1, 64, 1] {
             batch.clear();
@@ -92,4 +98,5 @@ fn experts_allocate_nothing() {
         }
     }
     assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "allocations in prompts and tokens through experts");
+    assert_eq!(counters::read() - work, Counters::default());
 }

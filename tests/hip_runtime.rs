@@ -110,7 +110,7 @@ fn script() -> Result<Vec<u8>> {
     const N: usize = 64;
     let memory = Memory::new(&device, 2 * N, "the script")?;
     let mut input = Pinned::new(&device, N, "the input")?;
-    let mut output = Pinned::new(&device, N, "the output")?;
+    let output = Pinned::new(&device, N, "the output")?;
     let (first, second) = (Stream::new(&device)?, Stream::new(&device)?);
     let (begin, end) = (Event::timed(&device)?, Event::timed(&device)?);
     let done = Event::new(&device)?;
@@ -348,7 +348,7 @@ fn copies_are_counted_each_time_that_they_are_done(_: &Fake) {
     let device = Device::open(0).unwrap();
     let before = counters::read();
     let memory = Memory::new(&device, 8, "eight bytes").unwrap();
-    let mut host = Pinned::new(&device, 8, "eight bytes").unwrap();
+    let host = Pinned::new(&device, 8, "eight bytes").unwrap();
     let stream = Stream::new(&device).unwrap();
     // SAFETY: memory of this function's, which waits in the end.
     unsafe {

@@ -38,6 +38,8 @@ fn main() -> ExitCode {
     add("a_token_is_five_launches_a_layer", a_token_is_five_launches_a_layer);
     add("products_make_the_columns_that_there_are", products_make_the_columns_that_there_are);
     add("after_warm_up_a_token_copies_in_and_out_and_nothing_else", after_warm_up);
+    add("a_cut_model_copies_its_rows_in_and_nothing_else", a_cut_model_copies_its_rows_in);
+    add("as_many_layers_as_fit", as_many_layers_as_fit);
     add("every_failure_is_an_error_after_which_all_works", every_failure_is_an_error);
     add("a_lost_device_is_an_error", a_lost_device_is_an_error);
     add("what_cannot_be_used_is_said", what_cannot_be_used_is_said);
@@ -49,7 +51,13 @@ fn load(params: ModelParams<'_>) -> Result<Arc<Model>> {
 }
 
 fn on_gpu(model: &std::path::Path) -> Result<Arc<Model>> {
-    Model::load(model, ModelParams { device: Device::Gpu(0), ..ModelParams::default() }).map(Arc::new)
+    cut(model, None)
+}
+
+/// A model of which the GPU computes so many layers.
+fn cut(model: &std::path::Path, n_gpu_layers: Option<usize>) -> Result<Arc<Model>> {
+    let params = ModelParams { device: Device::Gpu(0), n_gpu_layers, ..ModelParams::default() };
+    Model::load(model, params).map(Arc::new)
 }
 
 fn context(model: &Arc<Model>) -> Result<Context> {
@@ -125,9 +133,108 @@ fn after_warm_up(_: &Fake) {
     }
 }
 
-/// Loads, prompts and generates.
+/// The CPU computes the first layers: the residual stream is one copy more, and nothing else is.
+fn a_cut_model_copies_its_rows_in(fake: &Fake) {
+    let (path, n_layer) = synthetic("tiny-qwen2");
+    for n in 1..=n_layer + 1 {
+        let model = cut(&path, Some(n)).unwrap();
+        assert_eq!((model.n_gpu_layers(), model.device()), (n, Some(Device::Gpu(0))));
+        let mut ctx = context(&model).unwrap();
+        decode(&mut ctx, 0, 40).unwrap();
+        decode(&mut ctx, 40, 1).unwrap();
+        decode(&mut ctx, 41, 1).unwrap();
+        let host_to_device = if n > n_layer { 1 } else { 2 };
+        for pos in 42..50 {
+            let (before, launches) = (counters::read(), fake.launches().len());
+            decode(&mut ctx, pos, 1).unwrap();
+            let once = counters::Counters { host_to_device, device_to_host: 1, ..Default::default() };
+            assert_eq!(counters::read() - before, once, "{n} layers");
+            // Five a layer and the logits; the table of angles and a first norm; and the embedding of all.
+            let head = [2, 1][usize::from(n > 1)];
+            let expected =
+                5 * (n - 1).min(n_layer) + head + 2 * usize::from(n > 1) + usize::from(n > n_layer);
+            assert_eq!(fake.launches().len() - launches, expected, "{n} layers");
+        }
+        // A prompt, of which the rows of all tokens go over.
+        let before = counters::read();
+        decode(&mut ctx, 50, 40).unwrap();
+        let once = counters::Counters { host_to_device, device_to_host: 1, ..Default::default() };
+        assert_eq!(counters::read() - before, once, "{n} layers");
+        // Keys are moved on both sides.
+        ctx.seq_rm(0, 3..7).unwrap();
+        ctx.seq_add(0, 7..i32::MAX, -4).unwrap();
+        decode(&mut ctx, 86, 1).unwrap();
+        let mut state = vec![0; ctx.state_size().unwrap()];
+        ctx.state_get(&mut state).unwrap();
+        context(&model).unwrap().state_set(&state).unwrap();
+    }
+}
+
+/// How many layers fit is computed: what they take, byte by byte.
+fn as_many_layers_as_fit(fake: &Fake) {
+    for shape in ["tiny-llama3", "tiny-qwen2"] {
+        let (path, n_layer) = synthetic(shape);
+        let on_cpu = ModelParams { device: Device::Cpu, ..ModelParams::default() };
+        let whole = Model::load(&path, on_cpu).unwrap();
+        let (file, hp) = (whole.file(), whole.hparams().unwrap());
+        let bytes = |wanted: &dyn Fn(&str) -> bool| {
+            file.tensors().filter(|t| wanted(t.name)).map(|t| t.n_bytes()).sum::<usize>()
+        };
+        let is_tied = file.tensor("output.weight").is_none();
+        let output = if is_tied { "token_embd." } else { "output." };
+        let trained = hp.n_ctx_train.min(4096);
+        let head = bytes(&|name| name.starts_with("output_norm.") || name.starts_with(output));
+        // The embeddings come with the first layer, or are the output matrix.
+        let need = |n: usize, n_ctx: usize| {
+            let layers = n_layer - (n - 1).min(n_layer)..n_layer;
+            let of = |il: usize| bytes(&|name| name.starts_with(&format!("blk.{il}.")));
+            let cache = n_ctx * hp.n_head_kv[0] * (hp.head_dim_k + hp.head_dim_v) * 2;
+            let all: usize = layers.map(|il| of(il) + cache).sum();
+            let embeddings =
+                if n > n_layer && !is_tied { bytes(&|name| name.starts_with("token_embd.")) } else { 0 };
+            (512 << 20) + all + head + embeddings
+        };
+        let load =
+            |device, fit_ctx| Model::load(&path, ModelParams { device, fit_ctx, ..ModelParams::default() });
+        for n in 2..=n_layer + 1 {
+            for (fit_ctx, n_ctx) in [(None, trained), (Some(64), 64), (Some(1000), 1024)] {
+                for device in [Device::Auto, Device::Gpu(0)] {
+                    fake.set_gpus(1, "sm_90", need(n, n_ctx));
+                    let model = load(device, fit_ctx).unwrap();
+                    assert_eq!(model.n_gpu_layers(), n, "{shape} {device} {n_ctx}");
+                    decode(&mut context(&Arc::new(model)).unwrap(), 0, 40).unwrap();
+                    fake.set_gpus(1, "sm_90", need(n, n_ctx) - 1);
+                    match (n, device) {
+                        (2, Device::Auto) => {
+                            assert_eq!(load(device, fit_ctx).unwrap().device(), Some(Device::Cpu));
+                        }
+                        (2, _) => {
+                            let e = load(device, fit_ctx).err().unwrap();
+                            assert!(matches!(&e, Error::OutOfMemory(m) if m.contains("MiB are free")), "{e}");
+                        }
+                        _ => assert_eq!(load(device, fit_ctx).unwrap().n_gpu_layers(), n - 1),
+                    }
+                }
+            }
+        }
+        // The GPU that has room for more is taken.
+        fake.set_gpus(2, "sm_90", need(n_layer + 1, trained) + 100);
+        assert_eq!(load(Device::Auto, None).unwrap().device(), Some(Device::Gpu(0)));
+        let busy = on_gpu(&path).unwrap();
+        let model = load(Device::Auto, None).unwrap();
+        assert_eq!((model.device(), model.n_gpu_layers()), (Some(Device::Gpu(1)), n_layer + 1));
+        drop((busy, model));
+    }
+}
+
+/// Loads, prompts and generates, on the GPU or on both.
 fn script() -> Result<()> {
-    let model = load(ModelParams { device: Device::Gpu(0), ..ModelParams::default() })?;
+    run_all(None)?;
+    run_all(Some(2))
+}
+
+fn run_all(n_gpu_layers: Option<usize>) -> Result<()> {
+    let model = load(ModelParams { device: Device::Gpu(0), n_gpu_layers, ..ModelParams::default() })?;
     let mut ctx = context(&model)?;
     decode(&mut ctx, 0, 40)?;
     decode(&mut ctx, 40, 1)
@@ -211,23 +318,41 @@ fn a_lost_device_is_an_error(fake: &Fake) {
 fn what_cannot_be_used_is_said(fake: &Fake) {
     let gpu = |index| ModelParams { device: Device::Gpu(index), ..ModelParams::default() };
     assert!(load(gpu(7)).is_err_and(|e| e.to_string().contains('7')));
-    let some = ModelParams { n_gpu_layers: Some(1), ..gpu(0) };
-    assert!(load(some).is_err_and(|e| matches!(&e, Error::Unsupported(m) if m.contains("n_gpu_layers"))));
+    // A GPU that is asked for is not replaced by the processor.
+    let some = |device| ModelParams { device, n_gpu_layers: Some(1), ..ModelParams::default() };
+    assert_eq!(load(some(Device::Auto)).unwrap().device(), Some(Device::Gpu(0)));
+    fake.set_gpus(1, "gfx803", 4 << 30);
+    assert!(load(some(Device::Auto)).is_err_and(|e| e.to_string().contains("gfx803")));
+    fake.set_gpus(1, "sm_90", 4 << 30);
 
     let model = load(gpu(0)).unwrap();
     assert_eq!(model.device(), Some(Device::Gpu(0)));
     let mixed = ContextParams { n_ctx: 64, type_k: GgmlType::F32, ..ContextParams::default() };
-    let e = Context::new(model, mixed).err().unwrap();
-    assert!(matches!(&e, Error::Unsupported(m) if m.contains("type_v")), "{e}");
+    decode(&mut Context::new(model, mixed).unwrap(), 0, 40).unwrap();
+
+    // Layers that are asked for and do not fit, and a context that does not, say what to do.
+    fake.set_gpus(1, "sm_90", 1 << 20);
+    let e = load(ModelParams { n_gpu_layers: Some(99), ..gpu(0) }).err().unwrap();
+    assert!(
+        matches!(&e, Error::OutOfMemory(m) if m.contains("weights") && m.contains("n_gpu_layers")),
+        "{e}"
+    );
+    fake.set_gpus(1, "sm_90", 4 << 30);
+    let model = load(gpu(0)).unwrap();
+    let e = Context::new(model, ContextParams { n_ctx: 1 << 22, ..ContextParams::default() }).err().unwrap();
+    assert!(matches!(&e, Error::OutOfMemory(m) if m.contains("cache") && m.contains("n_gpu_layers")), "{e}");
 
     // Left to itself, the library takes the GPU if the model fits, and else says why it does not.
     assert_eq!(load(ModelParams::default()).unwrap().device(), Some(Device::Gpu(0)));
-    fake.set_gpus(1, "sm_90", 1 << 20);
     let lines = Arc::new(Mutex::new(Vec::new()));
     let kept = lines.clone();
     let log = Log::new(Arc::new(move |_, line| kept.lock().unwrap().push(line.to_owned())));
+    load(ModelParams { log: log.clone(), n_gpu_layers: Some(2), ..gpu(0) }).unwrap();
+    let told = |what: &str| lines.lock().unwrap().iter().any(|l| l.contains(what));
+    assert!(told("hip0 computes 2 of ") && told("cpu the embeddings"), "{lines:?}");
+    fake.set_gpus(1, "sm_90", 1 << 20);
     let model = load(ModelParams { log, ..ModelParams::default() }).unwrap();
-    assert_eq!(model.device(), Some(Device::Cpu));
+    assert_eq!((model.device(), model.n_gpu_layers()), (Some(Device::Cpu), 0));
     let lines = lines.lock().unwrap();
     assert!(lines.iter().any(|l| l.contains("the CPU computes") && l.contains("MiB are free")), "{lines:?}");
 }

@@ -111,13 +111,33 @@ pub struct ComputeArgs {
         value_parser = cache_type()
     )]
     pub cache_type_v: GgmlType,
-    /// Where to compute: cpu, hip0, hip1, .. as `rocmforge devices` lists them, or auto: the first GPU that can be used and
-    /// holds the model, or else the CPU
+    /// Where to compute: cpu, hip0, hip1, .. as `rocmforge devices` lists them, or auto: a GPU that can be used and has
+    /// memory for layers of the model, or else the CPU
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Device,
+    /// Layers that the GPU computes, the last ones, with the output matrix as one more behind them; all, or auto: as
+    /// many as fit into its memory. The CPU computes the others [short: -ngl]
+    #[arg(long, alias = "gpu-layers", value_name = "N", default_value = "auto")]
+    pub n_gpu_layers: GpuLayers,
     /// Read the weights into memory in place of mapping the file: a slower start, faster generation
     #[arg(long)]
     pub no_mmap: bool,
+}
+
+/// How many layers the GPU computes; none for as many as fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuLayers(pub Option<usize>);
+
+impl std::str::FromStr for GpuLayers {
+    type Err = &'static str;
+
+    fn from_str(s: &str) -> Result<GpuLayers, &'static str> {
+        match s {
+            "auto" => Ok(GpuLayers(None)),
+            "all" => Ok(GpuLayers(Some(usize::MAX))),
+            n => n.parse().map(|n| GpuLayers(Some(n))).map_err(|_| "expected a number, all or auto"),
+        }
+    }
 }
 
 /// Flags of `generate`.
@@ -477,11 +497,12 @@ fn tensor_type(s: &str) -> Result<GgmlType, String> {
 }
 
 /// llama.cpp's flags of several letters after one dash, which the parser does not know.
-const SHORT: [(&str, &str); 4] = [
+const SHORT: [(&str, &str); 5] = [
     ("-ub", "--ubatch-size"),
     ("-tb", "--threads-batch"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
+    ("-ngl", "--n-gpu-layers"),
 ];
 
 /// The arguments with such flags written in their long form.
@@ -534,9 +555,13 @@ mod tests {
     fn short_flags_of_several_letters_are_spelled_out() {
         let spelled = |args: &[&str]| spelled_out(args.iter().map(OsString::from));
         assert_eq!(
-            spelled(&["x", "-ub", "8", "-ctk", "f32"]),
-            ["x", "--ubatch-size", "8", "--cache-type-k", "f32"]
+            spelled(&["x", "-ub", "8", "-ctk", "f32", "-ngl", "3"]),
+            ["x", "--ubatch-size", "8", "--cache-type-k", "f32", "--n-gpu-layers", "3"]
         );
+        for (text, layers) in [("auto", None), ("all", Some(usize::MAX)), ("0", Some(0)), ("20", Some(20))] {
+            assert_eq!(text.parse(), Ok(GpuLayers(layers)));
+        }
+        assert!(["", "-1", "some"].iter().all(|text| text.parse::<GpuLayers>().is_err()));
         assert_eq!(spelled(&["x", "-p", "-tb", "--", "-ctv"]), ["x", "-p", "-tb", "--", "-ctv"]);
     }
 

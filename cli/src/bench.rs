@@ -24,8 +24,8 @@ pub fn run(args: &BenchArgs) -> Outcome {
     }
     let path = models::find(args.model.model.as_deref())?;
     interrupt::install()?;
-    let model = models::load(&path, &args.compute, Log::default(), false)?;
     let n_ctx = args.n_prompt.max(args.n_gen).max(WARM_UP);
+    let model = models::load(&path, &args.compute, Some(n_ctx), Log::default(), false)?;
     let params = ContextParams { n_ctx, ..context_params(&args.compute) };
     let mut context = Context::new(Arc::clone(&model), params)?;
     context.set_abort(Some(Box::new(interrupt::requested)));

@@ -18,7 +18,7 @@ pub fn run(args: &EmbedArgs, matches: &ArgMatches) -> Outcome {
     let path = models::find(args.model.model.as_deref())?;
     let input = text::input(matches, ("prompt", args.prompt.as_ref()), args.file.as_ref())?;
     interrupt::install()?;
-    let model = models::load(&path, &args.compute, models::log(false), false)?;
+    let model = models::load(&path, &args.compute, args.ctx_size, models::log(false), false)?;
     let vocab = model.vocab();
     let lines = input.bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty());
     let texts = lines.map(|line| vocab.tokenize(line, true, false)).collect::<Result<Vec<_>, _>>()?;

@@ -52,7 +52,7 @@ pub fn run(args: &GenerateArgs, matches: &ArgMatches) -> Outcome {
     interrupt::install()?;
 
     let log = models::log(args.verbose);
-    let model = models::load(&path, &args.compute, log.clone(), args.verbose)?;
+    let model = models::load(&path, &args.compute, args.ctx_size, log.clone(), args.verbose)?;
     let n_ctx = match (args.ctx_size, model.hparams()) {
         (Some(n), _) => n,
         (None, Some(hp)) => hp.n_ctx_train.min(DEFAULT_CTX),

@@ -72,8 +72,15 @@ pub fn bar(what: &'static str) -> Option<ProgressBar> {
     })
 }
 
-/// Loads a model to compute with, behind a progress bar if someone is watching.
-pub fn load(path: &Path, compute: &ComputeArgs, log: Log, verbose: bool) -> Outcome<Arc<Model>> {
+/// Loads a model to compute with, behind a progress bar if someone is watching. A GPU is left room for a context
+/// of `n_ctx` tokens.
+pub fn load(
+    path: &Path,
+    compute: &ComputeArgs,
+    n_ctx: Option<usize>,
+    log: Log,
+    verbose: bool,
+) -> Outcome<Arc<Model>> {
     // Log lines would tear the bar.
     let bar = if verbose { None } else { bar("loading") };
     let mut progress = |share: f32| {
@@ -82,9 +89,15 @@ pub fn load(path: &Path, compute: &ComputeArgs, log: Log, verbose: bool) -> Outc
         }
         !interrupt::requested()
     };
-    let (device, no_mmap) = (compute.device, compute.no_mmap);
-    let params =
-        ModelParams { device, no_mmap, progress: Some(&mut progress), log, ..ModelParams::default() };
+    let params = ModelParams {
+        device: compute.device,
+        n_gpu_layers: compute.n_gpu_layers.0,
+        fit_ctx: n_ctx,
+        no_mmap: compute.no_mmap,
+        progress: Some(&mut progress),
+        log,
+        ..ModelParams::default()
+    };
     let model = Model::load(path, params);
     if let Some(bar) = &bar {
         bar.finish_and_clear();

@@ -54,7 +54,7 @@ pub fn run(args: &PerplexityArgs, matches: &ArgMatches) -> Outcome {
     let path = models::find(args.model.model.as_deref())?;
     let input = text::input(matches, ("prompt", args.prompt.as_ref()), args.file.as_ref())?;
     interrupt::install()?;
-    let model = models::load(&path, &args.compute, models::log(false), false)?;
+    let model = models::load(&path, &args.compute, Some(args.ctx_size), models::log(false), false)?;
     let vocab = model.vocab();
     let tokens = vocab.tokenize(&input.bytes, true, false)?;
     let n_ctx = args.ctx_size;

@@ -118,3 +118,44 @@ fn gpus_that_cannot_be_used_say_why() {
     let text = devices(&Fake::path(), &[], &[("FAKE_HIP_FAIL", "hipInit 1 35")]);
     assert!(text.contains("(35)") && text.contains("driver is too old"), "{text}");
 }
+
+/// Runs `bench` on the fake GPU, of which nothing but who computed what can be told.
+fn bench(flags: &[&str], memory: &str) -> std::process::Output {
+    let cache = tempfile::tempdir().unwrap();
+    let short = ["bench", "-p", "8", "-n", "2", "-r", "1"];
+    let mut command = rocmforge(&[&short, flags].concat());
+    for name in ["ROCMFORGE_HIP_LIBRARY", "ROCMFORGE_HIPRTC_LIBRARY"] {
+        command.env(name, Fake::path());
+    }
+    command.env("XDG_CACHE_HOME", cache.path()).env_remove("ROCMFORGE_KERNELS");
+    command.env("FAKE_HIP_ARCH", "sm_90").env("FAKE_HIP_MEMORY", memory).output().unwrap()
+}
+
+#[test]
+fn layers_go_where_they_are_asked_for_or_fit() {
+    const GIB: &str = "1073741824";
+    for (flags, memory, hip, cpu) in [
+        (&["-ngl", "2"][..], GIB, true, true),
+        (&["-ngl", "2", "--device", "hip0"], GIB, true, true),
+        (&["-ngl", "all"], GIB, true, false),
+        (&["-ngl", "99"], GIB, true, false),
+        (&["--gpu-layers", "0"], GIB, false, true),
+        (&[], GIB, true, false),
+        (&["-ngl", "auto"], "1048576", false, true),
+    ] {
+        let out = bench(flags, memory);
+        let text = stdout(&out);
+        assert!(out.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!((text.contains("hip: "), text.contains("cpu: ")), (hip, cpu), "{flags:?}: {text}");
+        assert_eq!(text.contains("(2 layers)"), hip && cpu, "{flags:?}: {text}");
+    }
+    for (flags, what) in [
+        (&["-ngl", "2", "--device", "cpu"][..], "n_gpu_layers is 2"),
+        (&["--device", "hip0"], "MiB are free"),
+        (&["-ngl", "some"], "expected a number, all or auto"),
+    ] {
+        let out = bench(flags, "1048576");
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && text.contains(what), "{flags:?}: {text}");
+    }
+}

@@ -28,12 +28,17 @@ pub struct Device {
 }
 
 impl Device {
+    /// Its number among the GPUs; none for the CPU.
+    pub fn index(&self) -> Option<usize> {
+        self.hip
+    }
+
     /// Bytes of its memory that are free now, and that there are. For the CPU, what the system could
     /// give without swapping.
     pub fn memory(&self) -> Result<(u64, u64)> {
         match self.hip {
             None => system_memory(),
-            Some(index) => hip_memory(index),
+            Some(index) => gpu_memory(index),
         }
     }
 }
@@ -70,7 +75,8 @@ fn gpu(info: super::hip::device::DeviceInfo) -> Device {
     Device { name, description, kind: Kind::Gpu, unusable: info.unusable, hip }
 }
 
-fn hip_memory(index: usize) -> Result<(u64, u64)> {
+/// Bytes of the memory of GPU `index` that are free now, and that there are.
+pub fn gpu_memory(index: usize) -> Result<(u64, u64)> {
     #[cfg(unix)]
     return super::hip::device::memory(index);
     #[cfg(not(unix))]

@@ -8,6 +8,9 @@ pub mod cpu;
 pub mod devices;
 #[cfg(unix)]
 pub mod hip;
+mod pipeline;
+
+pub use pipeline::{Pipeline, Stage};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,8 +18,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::gguf;
 use crate::graph::passes::Packing;
-use crate::graph::{Graph, KvHalf, WeightId};
-use crate::log::{Log, info};
+use crate::graph::{Extent, Graph, KvHalf, WeightId};
 use crate::quant::GgmlType;
 
 /// The weights of a model, bound to a backend. Immutable; shared by all contexts of the model.
@@ -89,12 +91,26 @@ pub struct Inputs {
     pub output_ids: Vec<i32>,
     /// `[n_cells]`: positions by which keys move; used by the shift graph only.
     pub cell_shift: Vec<i32>,
+    /// `[n_tokens or n_outputs][n_embd]`: see [`Input::Hidden`](crate::graph::Input::Hidden). Filled by a
+    /// [`Pipeline`] of more than one stage.
+    pub hidden: Vec<f32>,
     /// Tokens of this run.
     pub n_tokens: usize,
     /// Rows of logits of this run.
     pub n_outputs: usize,
     /// Cells up to the last one in use.
     pub n_kv: usize,
+}
+
+impl Inputs {
+    /// How many entries of a dimension, which has `capacity` of them, this run uses.
+    pub fn live(&self, extent: Extent, capacity: usize) -> usize {
+        match extent {
+            Extent::Fixed => capacity,
+            Extent::Tokens => self.n_tokens,
+            Extent::Outputs => self.n_outputs,
+        }
+    }
 }
 
 /// A graph compiled by a session, to be run by it.
@@ -107,7 +123,7 @@ pub type AbortCheck<'a> = &'a mut dyn FnMut() -> bool;
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// The first GPU that can be used and holds the model, or else the processor.
+    /// A GPU that can be used, or else the processor.
     #[default]
     Auto,
     /// The processor.
@@ -117,25 +133,14 @@ pub enum Device {
 }
 
 impl Device {
-    /// The backend for it, and which device that is: not [`Device::Auto`]. `bytes` is the size of the
-    /// model's weights. If no GPU is chosen, the log says why.
-    pub fn open(self, bytes: u64, log: &Log) -> Result<(Device, Arc<dyn Backend>)> {
+    /// The backend for it; for [`Device::Auto`], the processor.
+    pub fn open(self) -> Result<Arc<dyn Backend>> {
         match self {
-            Device::Cpu => Ok((self, Arc::new(cpu::Cpu::new()?))),
+            Device::Auto | Device::Cpu => Ok(Arc::new(cpu::Cpu::new()?)),
             #[cfg(unix)]
-            Device::Gpu(index) => Ok((self, Arc::new(hip::Hip::open(index)?))),
-            #[cfg(unix)]
-            Device::Auto => match hip::Hip::choose(bytes) {
-                Ok((index, gpu)) => Ok((Device::Gpu(index), Arc::new(gpu))),
-                Err(why) => {
-                    info!(log, "the CPU computes: {why}");
-                    Device::Cpu.open(bytes, log)
-                }
-            },
+            Device::Gpu(index) => Ok(Arc::new(hip::Hip::open(index)?)),
             #[cfg(not(unix))]
             Device::Gpu(_) => Err(crate::Error::Unsupported("GPUs are used on Unix only".into())),
-            #[cfg(not(unix))]
-            Device::Auto => Device::Cpu.open(bytes, log),
         }
     }
 }
@@ -192,7 +197,8 @@ pub trait Session: Send {
     fn compile(&mut self, graph: &Graph) -> Result<ProgramId>;
     /// Runs a compiled graph. Allocates nothing.
     fn run(&mut self, program: ProgramId, inputs: &Inputs, abort: Option<AbortCheck<'_>>) -> Result<()>;
-    /// Output `i` of the last run, `[n_outputs][..]`: the graph's roots that are not effects, in order.
+    /// Output `i` of the last run: the graph's roots that are not effects, in order. One that has an entry
+    /// per token has as many rows as there were tokens, any other `n_outputs`.
     fn output(&self, i: usize) -> &[f32];
     /// Changes the number of threads, where that means something.
     fn set_threads(&mut self, n_threads: usize, n_threads_batch: usize) -> Result<()>;

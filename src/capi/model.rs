@@ -91,11 +91,17 @@ pub(super) fn log(callback: rf_log_callback, user_data: *mut c_void) -> Log {
 pub struct rf_model_params {
     /// sizeof(rf_model_params).
     pub struct_size: usize,
-    /// How many layers a GPU computes: 0 none; all of the model's or more, the first GPU computes it, or
-    /// the load fails with the reason; -1 (the default): the first GPU that can be used and holds the
-    /// model, or else the CPU, with a line in the log. A model is computed on one device: some of its
-    /// layers are RF_STATUS_UNSUPPORTED. See rf_model_device().
+    /// How many layers a GPU computes: the last ones of the model, with the head (final norm and output
+    /// matrix) as one more behind them, so that rf_model_n_layer() + 1 or more is everything. The CPU looks
+    /// up the embeddings and computes the layers before. It is the first GPU that can be used, or the load
+    /// fails with the reason. 0: the CPU computes all. -1, the default: everything if it fits into the free
+    /// memory of a GPU, or else as many of the last layers as do, or else, with a line in the log that says
+    /// why, none. What has to fit is computed: these layers' weights, their part of the cache of a context of
+    /// fit_ctx tokens in f16, and 512 MiB for all else. See rf_model_device(), rf_model_n_gpu_layers().
     pub n_gpu_layers: i32,
+    /// With n_gpu_layers = -1, the tokens of the contexts, all together, that memory of the GPU is left for.
+    /// 0: what the model was trained on; -1, the default: 4096, or what it was trained on if that is less.
+    pub fit_ctx: i32,
     /// Leave the weights alone: for tokenizing and metadata. Default false.
     pub vocab_only: Flag,
     /// Copy the weights into memory in place of computing on the mapped file. The load then takes as
@@ -103,7 +109,7 @@ pub struct rf_model_params {
     /// which are faster to read: what generates long texts with a large model gains. Default false.
     pub no_mmap: Flag,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: [u8; 6],
     /// Told how far the load is, and can cancel it; or NULL.
     pub progress_callback: rf_progress_callback,
     /// For progress_callback.
@@ -117,9 +123,10 @@ pub struct rf_model_params {
 no_padding!(rf_model_params {
     struct_size: usize,
     n_gpu_layers: i32,
+    fit_ctx: i32,
     vocab_only: Flag,
     no_mmap: Flag,
-    reserved: [u8; 2],
+    reserved: [u8; 6],
     progress_callback: rf_progress_callback,
     progress_user_data: *mut c_void,
     log_callback: rf_log_callback,
@@ -133,9 +140,10 @@ unsafe impl Extensible for rf_model_params {
         rf_model_params {
             struct_size: size_of::<Self>(),
             n_gpu_layers: -1,
+            fit_ctx: -1,
             vocab_only: Flag::default(),
             no_mmap: Flag::default(),
-            reserved: [0; 2],
+            reserved: [0; 6],
             progress_callback: None,
             progress_user_data: std::ptr::null_mut(),
             log_callback: None,
@@ -184,28 +192,28 @@ pub(super) fn path(path: &CStr) -> &Path {
 }
 
 fn load(path: &CStr, p: &rf_model_params) -> Outcome<Loaded> {
-    if p.reserved != [0; 2] {
+    if p.reserved != [0; 6] {
         return Err(Failure::invalid("the reserved bytes of rf_model_params are not zero; initialise it"));
     }
     let log = log(p.log_callback, p.log_user_data);
-    let (device, n_gpu_layers) = match p.n_gpu_layers {
-        0 => (Device::Cpu, None),
-        -1 => (Device::Auto, None),
-        n => match usize::try_from(n) {
-            Ok(n) => (Device::Gpu(0), Some(n)),
-            Err(_) => return Err(Failure::invalid(format!("n_gpu_layers is {n}; expected -1 or more"))),
-        },
+    let count = |name: &str, n: i32| match (n, usize::try_from(n)) {
+        (-1, _) => Ok(None),
+        (_, Ok(n)) => Ok(Some(n)),
+        _ => Err(Failure::invalid(format!("{name} is {n}; expected -1 or more"))),
     };
+    let n_gpu_layers = count("n_gpu_layers", p.n_gpu_layers)?;
+    let fit_ctx = count("fit_ctx", p.fit_ctx)?;
     let user_data = p.progress_user_data;
     // SAFETY: a function of this type, says the header.
     let mut told = p.progress_callback.map(|f| move |done| unsafe { f(done, user_data) }.get());
     let params = ModelParams {
-        device,
         n_gpu_layers,
+        fit_ctx,
         vocab_only: p.vocab_only.get(),
         no_mmap: p.no_mmap.get(),
         progress: told.as_mut().map(|f| f as &mut dyn FnMut(f32) -> bool),
         log,
+        ..ModelParams::default()
     };
     let path = self::path(path);
     let model = Arc::new(Model::load(path, params)?);
@@ -240,7 +248,7 @@ pub unsafe extern "C" fn rf_model_get_vocab(
     }
 }
 
-/// The device that computes with a model: what n_gpu_layers = -1 came to.
+/// The device that computes with a model: a GPU if it computes any of its layers.
 ///
 /// @param model  The model.
 /// @param device Receives the device, which is not to be freed.
@@ -251,6 +259,21 @@ pub unsafe extern "C" fn rf_model_device(model: *const rf_model, device: *mut *c
         ffi::read("rf_model_device", model, |m| {
             let id = m.model.device().unwrap_or(Device::Cpu);
             out(device, "device")?.set(device::of(id)?);
+            Ok(())
+        })
+    }
+}
+
+/// How many layers of a model a GPU computes: what n_gpu_layers = -1 came to.
+///
+/// @param model The model.
+/// @param n     Receives the number, the head counted as a layer: 0 to rf_model_n_layer() + 1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_model_n_gpu_layers(model: *const rf_model, n: *mut i32) -> rf_status {
+    // SAFETY: a live model and room for a number, says the header.
+    unsafe {
+        ffi::read("rf_model_n_gpu_layers", model, |m| {
+            out(n, "n")?.set(i32::try_from(m.model.n_gpu_layers()).unwrap_or(i32::MAX));
             Ok(())
         })
     }

@@ -156,6 +156,7 @@ impl Context {
 
     fn write(&mut self, seq: Option<SeqId>, tokens: &[Token], to: &mut dyn Sink) -> Result<()> {
         if self.cells.has_shifts() {
+            self.keep_logits();
             self.shift_keys()?;
         }
         let fingerprint = self.fingerprint()?;

@@ -69,7 +69,8 @@ impl Builder {
         self.graph.node(id).extent
     }
 
-    /// An input of the run. `Mask` and `CellShift` need the number of cells.
+    /// An input of the run. `Mask` and `CellShift` need the number of cells; `Hidden` is
+    /// [`Builder::hidden`].
     pub fn input(&mut self, input: Input, n_cells: usize) -> TensorId {
         let (n_tokens, n_outputs) = (self.graph.n_tokens, self.graph.n_outputs);
         let (dtype, ne, elem, extent) = match input {
@@ -79,9 +80,16 @@ impl Builder {
             Input::OutputIds => (DType::I32, [n_outputs, 1, 1, 1], 4, Extent::Outputs),
             Input::Mask => (DType::Bits, [n_cells / 64, n_tokens, 1, 1], 8, Extent::Tokens),
             Input::CellShift => (DType::I32, [n_cells, 1, 1, 1], 4, Extent::Fixed),
+            Input::Hidden => panic!("hidden rows have a length"),
         };
         let nb = contiguous(ne, elem);
         self.push(Tensor { op: Op::Input(input), src: vec![], dtype, ne, nb, extent, offset: 0 })
+    }
+
+    /// Rows of `n_embd` elements of the residual stream: of every token, or of those with outputs.
+    pub fn hidden(&mut self, n_embd: usize, extent: Extent) -> TensorId {
+        let n = if extent == Extent::Outputs { self.graph.n_outputs } else { self.graph.n_tokens };
+        self.node(Op::Input(Input::Hidden), &[], [n_embd, n, 1, 1], extent)
     }
 
     /// A weight of `ne[0]` by `ne[1]` elements.

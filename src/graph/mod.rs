@@ -68,6 +68,9 @@ pub enum Input {
     OutputIds,
     /// `[n_cells]`, i32: by how many positions each cell's key moves.
     CellShift,
+    /// `[n_tokens or n_outputs][n_embd]`, f32: the residual stream as an earlier graph left it, where a
+    /// model is computed by several in a row.
+    Hidden,
 }
 
 /// Which half of the KV cache.

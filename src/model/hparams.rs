@@ -1,5 +1,7 @@
 //! Hyperparameters: what the metadata of a file says of the shape of its model.
 
+use std::ops::Range;
+
 use super::Pooling;
 use crate::gguf::File;
 use crate::graph::RopeParams;
@@ -124,6 +126,11 @@ fn check_size(key: &str, value: u32) -> Result<usize> {
 }
 
 impl Hparams {
+    /// Every layer by its number, with the head as one more behind the last: norm and output matrix.
+    pub fn all_layers(&self) -> Range<usize> {
+        0..self.n_layer + 1
+    }
+
     /// Reads the keys that all architectures share.
     pub fn from_gguf(file: &File, arch: &str) -> Result<Hparams> {
         let keys = Keys { file, arch };

@@ -3,6 +3,7 @@
 
 pub(crate) mod arch;
 mod hparams;
+mod placement;
 mod pooling;
 
 pub use hparams::{Experts, Hparams};
@@ -12,13 +13,14 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, Device, Weights};
+use crate::backend::Device;
 use crate::gguf::{File, TensorInfo};
 use crate::log::{Log, info, warning};
 use crate::quant::GgmlType;
 use crate::tokenizer::Vocab;
 use crate::{Error, Result};
 use arch::Arch;
+pub(crate) use placement::Part;
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -29,9 +31,24 @@ pub struct ModelParams<'a> {
     pub vocab_only: bool,
     /// Where to compute.
     pub device: Device,
-    /// How many layers a GPU is to compute; `None` for all. Fewer than the model has is
-    /// [`Error::Unsupported`]: a model is computed on one device.
+    /// How many layers a GPU computes: the last ones of the model, with the head (final norm and output
+    /// matrix) as one more behind them. So 1 is the head alone, and [`Hparams::n_layer`] + 1 or more is
+    /// everything. The CPU looks up the embeddings and computes the layers before; the residual stream goes to
+    /// the GPU once a micro-batch. 0 is the CPU alone, whatever the device; more with [`Device::Cpu`] is an
+    /// error.
+    ///
+    /// `None` is everything if it fits into the GPU's free memory, or else as many of the last layers as do,
+    /// one and the head at least. What has to fit is computed: the bytes of these layers' weights, their part
+    /// of the cache of one context of [`fit_ctx`](ModelParams::fit_ctx) tokens in f16, and 512 MiB for
+    /// intermediate results and all else. If none fit, [`Device::Auto`] takes the CPU and says why in the log,
+    /// and [`Device::Gpu`] is an error.
     pub n_gpu_layers: Option<usize>,
+    /// Tokens of the contexts, all together, that `n_gpu_layers = None` leaves room for; 0 is the model's
+    /// training context, `None` 4096 or the training context if that is less.
+    pub fit_ctx: Option<usize>,
+    /// For tests: the processor computes what a GPU would.
+    #[doc(hidden)]
+    pub stand_in: bool,
     /// Copy the weights into memory in place of computing on the mapped file. The load then takes as
     /// long as reading the file, and the memory is this process's own; in turn it is of large pages,
     /// which are faster to read. Metadata is still read where the file is mapped.
@@ -55,10 +72,8 @@ pub struct Model {
 pub(crate) struct Compute {
     pub arch: &'static Arch,
     pub hparams: Hparams,
-    /// Which one computes; never [`Device::Auto`].
-    pub device: Device,
-    pub backend: Arc<dyn Backend>,
-    pub weights: Arc<dyn Weights>,
+    /// Who computes, in the order of the layers.
+    pub parts: Vec<Part>,
     /// See [`Model::sums`].
     sums: OnceLock<(u32, u32)>,
 }
@@ -181,19 +196,39 @@ impl Model {
         self.load_time
     }
 
-    /// The device that computes, never [`Device::Auto`]; `None` if only the vocabulary was loaded.
+    /// The device that computes, never [`Device::Auto`]: a GPU if it computes any layers. `None` if only the
+    /// vocabulary was loaded.
     pub fn device(&self) -> Option<Device> {
-        self.compute.as_ref().map(|c| c.device)
+        self.parts().last().map(|p| p.device)
     }
 
-    /// The backend that computes, in words; `None` if only the vocabulary was loaded.
+    /// How many layers a GPU computes, counted as in [`ModelParams::n_gpu_layers`]: 0 to
+    /// [`Hparams::n_layer`] + 1.
+    pub fn n_gpu_layers(&self) -> usize {
+        let on_gpu = self.parts().iter().filter(|p| matches!(p.device, Device::Gpu(_)));
+        on_gpu.map(|p| p.layers.len()).sum()
+    }
+
+    /// What computes, in words; `None` if only the vocabulary was loaded.
     pub fn backend(&self) -> Option<String> {
-        self.compute.as_ref().map(|c| format!("{}: {}", c.backend.name(), c.backend.description()))
+        let name = |p: &Part| format!("{}: {}", p.backend.name(), p.backend.description());
+        match self.parts() {
+            [] => None,
+            [all] => Some(name(all)),
+            parts => {
+                let each = |p: &Part| format!("{} ({} layers)", name(p), p.layers.len());
+                Some(parts.iter().map(each).collect::<Vec<_>>().join(", "))
+            }
+        }
     }
 
     /// Bytes the weights take besides the mapped file.
     pub fn resident_bytes(&self) -> usize {
-        self.compute.as_ref().map_or(0, |c| c.weights.resident_bytes())
+        self.parts().iter().map(|p| p.weights.resident_bytes()).sum()
+    }
+
+    fn parts(&self) -> &[Part] {
+        self.compute.as_ref().map_or(&[], |c| &c.parts)
     }
 
     /// CRC-32 of the hyperparameters, and of the tensors' names, types, shapes and first bytes: whether
@@ -240,20 +275,8 @@ impl Compute {
                 hparams.n_vocab
             )));
         }
-        let needed = arch.weights(&hparams, file)?;
-        if let (Device::Gpu(_), Some(n)) = (params.device, params.n_gpu_layers)
-            && n < hparams.n_layer
-        {
-            return Err(Error::Unsupported(format!(
-                "n_gpu_layers is {n} of {} layers; a model is computed on one device: set it to 0 (the CPU), to {} \
-                 or more (a GPU), or to -1 (what is best)",
-                hparams.n_layer, hparams.n_layer
-            )));
-        }
-        let bytes = file.tensors().map(|t| t.n_bytes() as u64).sum();
-        let (device, backend) = params.device.open(bytes, &params.log)?;
-        let weights = backend.bind(file, &needed, params.no_mmap, progress)?;
-        Ok(Compute { arch, hparams, device, backend, weights, sums: OnceLock::new() })
+        let parts = placement::place(arch, &hparams, file, params, progress)?;
+        Ok(Compute { arch, hparams, parts, sums: OnceLock::new() })
     }
 }
 

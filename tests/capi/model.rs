@@ -51,15 +51,31 @@ fn gpu_layers() {
     // Where there is no GPU, the log says why.
     let told = lines.iter().any(|l| l.starts_with("the CPU computes: "));
     assert!(told == (chosen == "cpu"), "{chosen}: {lines:?}");
+    let n_gpu_layers = |model| {
+        let mut n = -1;
+        ok(unsafe { rf_model_n_gpu_layers(model, &mut n) });
+        n
+    };
+    assert_eq!(n_gpu_layers(model) == 0, chosen == "cpu");
+    let mut n_layer = 0;
+    ok(unsafe { rf_model_n_layer(model, &mut n_layer) });
     unsafe { rf_model_free(model) };
-    assert_eq!(load_with(|p| p.n_gpu_layers = 1).unwrap_err(), rf_status::Unsupported);
-    assert!(last_error().contains("n_gpu_layers is 1 of"), "{}", last_error());
     // A GPU that is asked for and cannot be used is an error.
-    match load_with(|p| p.n_gpu_layers = 99) {
-        Ok(model) => unsafe { rf_model_free(model) },
-        Err(_) => assert!(chosen == "cpu" && last_error().contains("hip"), "{}", last_error()),
+    for n in [1, 2, 99] {
+        match load_with(|p| p.n_gpu_layers = n) {
+            Ok(model) => {
+                assert_eq!(n_gpu_layers(model), n.min(n_layer + 1));
+                unsafe { rf_model_free(model) }
+            }
+            Err(_) => assert!(chosen == "cpu" && last_error().contains("hip"), "{}", last_error()),
+        }
     }
+    let model = load_with(|p| p.n_gpu_layers = 0).unwrap();
+    assert_eq!(n_gpu_layers(model), 0);
+    unsafe { rf_model_free(model) };
     assert_eq!(load_with(|p| p.n_gpu_layers = -2).unwrap_err(), rf_status::InvalidArgument);
+    assert_eq!(load_with(|p| p.fit_ctx = -2).unwrap_err(), rf_status::InvalidArgument);
+    assert!(last_error().contains("fit_ctx is -2"), "{}", last_error());
 }
 
 #[test]

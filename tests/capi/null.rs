@@ -27,6 +27,7 @@ const NULL_CALLS: &[(&str, fn() -> rf_status)] = null_calls! {
     rf_model_load(null(), null(), null_mut());
     rf_model_get_vocab(null(), null_mut());
     rf_model_device(null(), null_mut());
+    rf_model_n_gpu_layers(null(), null_mut());
     rf_model_desc(null(), null_mut(), N, null_mut());
     rf_model_size(null(), null_mut());
     rf_model_n_params(null(), null_mut());

@@ -47,11 +47,7 @@ pub(super) struct Operand {
 impl Operand {
     /// How many entries of the outermost dimension, which has `capacity` of them, are live.
     pub fn live(&self, capacity: usize, inputs: &Inputs) -> usize {
-        match self.extent {
-            Extent::Fixed => capacity,
-            Extent::Tokens => inputs.n_tokens,
-            Extent::Outputs => inputs.n_outputs,
-        }
+        inputs.live(self.extent, capacity)
     }
 
     /// How many rows are live.
@@ -81,8 +77,8 @@ pub(super) type Wave = Vec<Kernel>;
 /// See the module's documentation.
 pub(super) struct Program {
     pub waves: Vec<Wave>,
-    /// Offset in the arena and row length of each output.
-    pub outputs: Vec<(usize, usize)>,
+    /// Offset in the arena, row length and extent of each output.
+    pub outputs: Vec<(usize, usize, Extent)>,
 }
 
 impl Program {
@@ -96,7 +92,7 @@ impl Program {
         let wave = |ids: &Vec<TensorId>| ids.iter().map(kernel).collect::<Result<Wave>>();
         let waves = plan.waves.iter().map(wave).collect::<Result<_>>()?;
         let output = |&id: &TensorId| match operand(id)?.place {
-            Place::Arena(offset) => Ok((offset, graph.node(id).ne[0])),
+            Place::Arena(offset) => Ok((offset, graph.node(id).ne[0], graph.node(id).extent)),
             _ => Err(Error::Internal("an output of a graph lies outside the arena".into())),
         };
         let outputs = graph.roots.iter().filter(|r| !graph.node(**r).op.has_effect()).map(output);

@@ -11,7 +11,7 @@ use super::{CpuWeights, Isa, matmul};
 use crate::backend::{AbortCheck, Inputs, KvHead, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
 use crate::graph::passes::Packing;
 use crate::graph::plan::plan;
-use crate::graph::{Graph, KvHalf};
+use crate::graph::{Extent, Graph, KvHalf};
 use crate::quant::GgmlType;
 use crate::{Error, Result};
 
@@ -31,8 +31,8 @@ pub(super) struct CpuSession {
     state: State,
     kv: KvSpec,
     programs: Vec<Program>,
-    /// The program of the last run, for [`Session::output`].
-    last: Option<(ProgramId, usize)>,
+    /// The program of the last run, its tokens and its outputs, for [`Session::output`].
+    last: Option<(ProgramId, usize, usize)>,
     pool: Pool,
     n_threads: usize,
     n_threads_batch: usize,
@@ -125,6 +125,7 @@ impl State {
                 Input::Mask => inputs.mask.as_ptr().cast::<u8>().cast_mut(),
                 Input::OutputIds => inputs.output_ids.as_ptr().cast::<u8>().cast_mut(),
                 Input::CellShift => inputs.cell_shift.as_ptr().cast::<u8>().cast_mut(),
+                Input::Hidden => inputs.hidden.as_ptr().cast::<u8>().cast_mut(),
             },
         }
     }
@@ -174,16 +175,17 @@ impl Session for CpuSession {
         self.last = None;
         let work = Run { program: &self.programs[id.0], state: &self.state, inputs };
         self.pool.run(&work, n_threads, abort)?;
-        self.last = Some((id, inputs.n_outputs));
+        self.last = Some((id, inputs.n_tokens, inputs.n_outputs));
         Ok(())
     }
 
     fn output(&self, i: usize) -> &[f32] {
-        let Some((id, n_outputs)) = self.last else { return &[] };
-        let Some(&(offset, row)) = self.programs[id.0].outputs.get(i) else { return &[] };
-        // SAFETY: the program's output lies at this offset of the arena, `n_outputs` rows of it
-        // written by the last run, and nothing writes the arena while `self` is borrowed.
-        unsafe { std::slice::from_raw_parts(self.state.arena.as_ptr().add(offset).cast(), row * n_outputs) }
+        let Some((id, n_tokens, n_outputs)) = self.last else { return &[] };
+        let Some(&(offset, row, extent)) = self.programs[id.0].outputs.get(i) else { return &[] };
+        let n = if extent == Extent::Tokens { n_tokens } else { n_outputs };
+        // SAFETY: the program's output lies at this offset of the arena, `n` rows of it written by the
+        // last run, and nothing writes the arena while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.state.arena.as_ptr().add(offset).cast(), row * n) }
     }
 
     fn set_threads(&mut self, n_threads: usize, n_threads_batch: usize) -> Result<()> {

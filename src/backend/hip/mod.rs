@@ -39,9 +39,6 @@ use device::Device;
 use module::Kernels;
 use weights::HipWeights;
 
-/// What contexts take besides the weights, at least.
-const WORKING_BYTES: u64 = 512 << 20;
-
 /// A GPU.
 pub struct Hip {
     device: Arc<Device>,
@@ -59,31 +56,6 @@ impl Hip {
         // If there is one kernel, there are others; better to hear now that there are none.
         kernels.function("elementwise", "add")?;
         Ok(Hip { device, kernels })
-    }
-
-    /// The first GPU that can be used and holds weights of so many bytes.
-    ///
-    /// # Errors
-    /// If there is none; says why for each.
-    pub fn choose(bytes: u64) -> Result<(usize, Hip)> {
-        let needed = bytes + bytes / 8 + WORKING_BYTES;
-        let mut why = Vec::new();
-        for info in device::devices()? {
-            let outcome = match info.unusable {
-                Some(why) => Err(Error::Backend(why)),
-                None if info.free_bytes < needed => Err(Error::OutOfMemory(format!(
-                    "{} MiB are free, and the model takes {} with its contexts",
-                    info.free_bytes >> 20,
-                    needed >> 20
-                ))),
-                None => Hip::open(info.index),
-            };
-            match outcome {
-                Ok(gpu) => return Ok((info.index, gpu)),
-                Err(e) => why.push(format!("hip{}: {e}", info.index)),
-            }
-        }
-        Err(Error::Backend(if why.is_empty() { "there is no GPU".into() } else { why.join("; ") }))
     }
 }
 

@@ -11,7 +11,7 @@ use super::stream::{GraphExec, Stream};
 use super::weights::HipWeights;
 use crate::backend::{AbortCheck, Inputs, KvHead, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
 use crate::graph::passes::Packing;
-use crate::graph::{Graph, Input, KvHalf, Op};
+use crate::graph::{Extent, Graph, Input, KvHalf, Op};
 use crate::quant::GgmlType;
 use crate::{Error, Result};
 
@@ -28,8 +28,8 @@ pub(super) struct HipSession {
     sizes: Sizes,
     arena: Option<Arena>,
     programs: Vec<Program>,
-    /// What the last run made: the program, and how many rows.
-    last: Option<(ProgramId, usize)>,
+    /// The last run: its program, its tokens and its outputs.
+    last: Option<(ProgramId, usize, usize)>,
 }
 
 /// Everything besides weights and cache, in one allocation on each side: what a run reads, counters, room for
@@ -46,6 +46,8 @@ struct Sizes {
     n_tokens: usize,
     /// Whether cells are ever shifted.
     shifts: bool,
+    /// Elements of a row of the residual stream that an earlier session hands on; 0 if none does.
+    hidden: usize,
     counters: usize,
     partial: usize,
     results: usize,
@@ -60,9 +62,32 @@ struct Program {
     graph: Graph,
     layout: Layout,
     exec: Option<GraphExec>,
-    /// Offset in the arena's results and row length, in elements, of each output.
-    outputs: Vec<(usize, usize)>,
+    outputs: Vec<Output>,
     uses_shift: bool,
+    /// Bytes of the hidden rows that it reads, at most.
+    hidden_bytes: usize,
+}
+
+impl Program {
+    /// Whether a run gives a row of each output, neither more nor none.
+    fn has_single_rows(&self) -> bool {
+        self.outputs.iter().all(|o| o.bytes(self.graph.n_tokens, self.graph.n_outputs) == o.row * 4)
+    }
+}
+
+/// A result that goes back to the host.
+struct Output {
+    /// In the arena's results.
+    offset: usize,
+    /// Elements of a row.
+    row: usize,
+    extent: Extent,
+}
+
+impl Output {
+    fn bytes(&self, n_tokens: usize, n_outputs: usize) -> usize {
+        self.row * 4 * if self.extent == Extent::Tokens { n_tokens } else { n_outputs }
+    }
 }
 
 impl HipSession {
@@ -120,13 +145,17 @@ impl HipSession {
             Input::CellShift => {
                 ALIGN + 4 * n + (self.sizes.n_tokens * self.words() * 8).next_multiple_of(ALIGN)
             }
+            Input::Hidden => {
+                let shift = if self.sizes.shifts { self.kv.n_cells * 4 } else { 0 };
+                (self.input_offset(Input::CellShift) + shift).next_multiple_of(ALIGN)
+            }
         }
     }
 
     /// Bytes of all inputs. On the host, outputs follow.
     fn input_bytes(&self) -> usize {
-        let shift = if self.sizes.shifts { self.kv.n_cells * 4 } else { 0 };
-        (self.input_offset(Input::CellShift) + shift).next_multiple_of(ALIGN)
+        let hidden = self.sizes.n_tokens * self.sizes.hidden * 4;
+        (self.input_offset(Input::Hidden) + hidden).next_multiple_of(ALIGN)
     }
 
     /// Where counters, partial results and results begin on the device.
@@ -142,6 +171,7 @@ impl HipSession {
         self.sizes = Sizes {
             n_tokens: old.n_tokens.max(need.n_tokens),
             shifts: old.shifts || need.shifts,
+            hidden: old.hidden.max(need.hidden),
             counters: old.counters.max(need.counters.next_multiple_of(ALIGN)),
             partial: old.partial.max(need.partial.next_multiple_of(ALIGN)),
             results: old.results.max(need.results.next_multiple_of(ALIGN)),
@@ -201,13 +231,19 @@ impl HipSession {
                 // SAFETY: as above.
                 unsafe { stream.upload(start + from as u64, &arena.host, range) }?;
             }
+            if program.hidden_bytes > 0 {
+                let from = self.input_offset(Input::Hidden);
+                let range = from..from + program.hidden_bytes;
+                // SAFETY: as above.
+                unsafe { stream.upload(start + from as u64, &arena.host, range) }?;
+            }
             for l in &launches {
                 // SAFETY: `lower` gave each kernel its own arguments, with addresses in the weights, the cache and
                 // the arena, all of which outlive the graph; modules live as long as the weights.
                 unsafe { stream.launch(&l.function, l.grid, l.block, 0, &l.args) }?;
             }
             // A single row is there whenever the program runs: its copy is recorded too.
-            if program.graph.n_outputs == 1 { self.download(stream, program, arena, 1) } else { Ok(()) }
+            if program.has_single_rows() { self.download(stream, program, arena, [1, 1]) } else { Ok(()) }
         })?;
         self.programs[i].exec = Some(exec);
         Ok(())
@@ -259,20 +295,25 @@ impl Session for HipSession {
             let offset = layout.plan.offsets[root.0 as usize];
             let offset = offset
                 .ok_or_else(|| Error::Internal("an output of a graph lies outside the arena".into()))?;
-            outputs.push((offset, graph.node(root).ne[0]));
+            let root = graph.node(root);
+            outputs.push(Output { offset, row: root.ne[0], extent: root.extent });
         }
-        let uses_shift = graph.nodes.iter().any(|n| n.op == Op::Input(Input::CellShift));
-        let row: usize = outputs.iter().map(|(_, n)| n * 4).sum();
+        let input = |input| graph.nodes.iter().find(|n| n.op == Op::Input(input));
+        let uses_shift = input(Input::CellShift).is_some();
+        let hidden = input(Input::Hidden);
         let need = Sizes {
             n_tokens: graph.n_tokens,
             shifts: uses_shift,
+            hidden: hidden.map_or(0, |n| n.ne[0]),
             counters: layout.needs.counters * 4,
             partial: layout.needs.partial_bytes,
             results: layout.plan.arena_bytes,
-            outputs: row * graph.n_outputs,
+            outputs: outputs.iter().map(|o| o.bytes(graph.n_tokens, graph.n_outputs)).sum(),
         };
+        let hidden_bytes = hidden.map_or(0, |n| n.n_bytes());
         self.fit(need)?;
-        self.programs.push(Program { graph: graph.clone(), layout, exec: None, outputs, uses_shift });
+        let graph = graph.clone();
+        self.programs.push(Program { graph, layout, exec: None, outputs, uses_shift, hidden_bytes });
         let i = self.programs.len() - 1;
         self.capture(i).inspect_err(|_| drop(self.programs.pop()))?;
         Ok(ProgramId(i))
@@ -290,17 +331,17 @@ impl Session for HipSession {
         let done = self.finish(self.start(&mut arena, id, inputs));
         self.arena = Some(arena);
         done?;
-        self.last = Some((id, inputs.n_outputs));
+        self.last = Some((id, inputs.n_tokens, inputs.n_outputs));
         Ok(())
     }
 
     fn output(&self, i: usize) -> &[f32] {
-        let (Some((id, rows)), Some(arena)) = (self.last, &self.arena) else { return &[] };
+        let (Some((id, n_tokens, n_outputs)), Some(arena)) = (self.last, &self.arena) else { return &[] };
         let outputs = &self.programs[id.0].outputs;
-        let Some(&(_, n)) = outputs.get(i) else { return &[] };
-        let before: usize = outputs[..i].iter().map(|(_, n)| n * rows * 4).sum();
-        let start = self.input_bytes() + before;
-        bytemuck::cast_slice(&arena.host.as_slice()[start..start + n * rows * 4])
+        let bytes = |o: &Output| o.bytes(n_tokens, n_outputs);
+        let Some(n) = outputs.get(i).map(bytes) else { return &[] };
+        let start = self.input_bytes() + outputs[..i].iter().map(bytes).sum::<usize>();
+        bytemuck::cast_slice(&arena.host.as_slice()[start..start + n])
     }
 
     fn set_threads(&mut self, _: usize, _: usize) -> Result<()> {
@@ -378,26 +419,37 @@ impl HipSession {
         if program.uses_shift {
             put(offset(Input::CellShift), bytemuck::cast_slice(&inputs.cell_shift));
         }
+        if let Some(hidden) = program.graph.nodes.iter().find(|t| t.op == Op::Input(Input::Hidden)) {
+            let rows = inputs.live(hidden.extent, 0);
+            put(offset(Input::Hidden), bytemuck::cast_slice(&inputs.hidden[..rows * hidden.ne[0]]));
+        }
         let exec =
             program.exec.as_ref().ok_or_else(|| Error::Internal("a program was not captured".into()))?;
         // SAFETY: what was captured lives, and the host's side is not touched before `run` has waited.
         unsafe { self.stream.replay(exec) }?;
-        if program.graph.n_outputs == 1 {
+        if program.has_single_rows() {
             Ok(())
         } else {
-            self.download(&self.stream, program, arena, inputs.n_outputs)
+            self.download(&self.stream, program, arena, [n, inputs.n_outputs])
         }
     }
 
-    /// Copies `rows` rows of each output of `program` to the host.
-    fn download(&self, stream: &Stream, program: &Program, arena: &Arena, rows: usize) -> Result<()> {
+    /// Copies what a run of so many tokens and outputs made to the host.
+    fn download(
+        &self,
+        stream: &Stream,
+        program: &Program,
+        arena: &Arena,
+        [n_tokens, n_outputs]: [usize; 2],
+    ) -> Result<()> {
         let [_, _, results] = self.parts(arena);
         let mut to = self.input_bytes();
-        for &(from, row) in &program.outputs {
-            let bytes = row * rows * 4;
+        for output in &program.outputs {
+            let bytes = output.bytes(n_tokens, n_outputs);
             if bytes > 0 {
+                let from = results + output.offset as u64;
                 // SAFETY: the arena has this output, and room for it on the host.
-                unsafe { stream.download(&arena.host, to, results + from as u64, bytes) }?;
+                unsafe { stream.download(&arena.host, to, from, bytes) }?;
             }
             to += bytes;
         }

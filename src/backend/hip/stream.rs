@@ -186,6 +186,10 @@ impl Stream {
     /// # Safety
     /// As for [`Stream::launch`].
     pub unsafe fn fill(&self, dst: u64, byte: u8, len: usize) -> Result<()> {
+        // No memory has no address.
+        if len == 0 {
+            return Ok(());
+        }
         let _current = self.device.current()?;
         let (dst, byte) = (dst as *mut c_void, byte.into());
         // SAFETY: the caller's promise.

@@ -33,9 +33,9 @@ impl Decoder {
     /// From ids to logits: attention and a feed-forward network, each of the normed stream and each
     /// added to it, layer by layer.
     pub fn forward(self, net: &mut Net<'_>) -> Result<()> {
-        let mut x = net.embed()?;
+        let mut x = net.stream()?;
         let n_layer = net.hp.n_layer;
-        for il in 0..n_layer {
+        for il in net.layers() {
             let h = net.norm(&format!("blk.{il}.attn_norm"), x)?;
             let mut h = self.attention(net, il, h)?;
             if il + 1 == n_layer {
@@ -52,7 +52,11 @@ impl Decoder {
             };
             x = self.add(net, il, "post_ffw_norm", x, h)?;
         }
-        head(net, x)
+        if net.has_head() {
+            return head(net, x);
+        }
+        net.output(x);
+        Ok(())
     }
 
     /// `x + h`, `h` normed first where the architecture does that.
@@ -161,7 +165,7 @@ pub(super) fn shift_keys(net: &mut Net<'_>) -> Result<()> {
     params.attn_factor =
         if params.ext_factor == 0.0 { 1.0 } else { 1.0 / (1.0 + 0.1 * (1.0 / params.freq_scale).ln()) };
     let table = net.rope_table(Input::CellShift, params)?;
-    for il in 0..net.hp.n_layer {
+    for il in net.layers() {
         let keys = net.kv(il, KvHalf::K);
         net.g.kv_rope(keys, table, net.rope);
     }

@@ -14,6 +14,8 @@ mod tests;
 
 pub(crate) use net::{GraphSpec, Net, Wanted};
 
+use std::ops::Range;
+
 use crate::gguf::File;
 use crate::graph::{Graph, RopeStyle, WeightId};
 use crate::quant::GgmlType;
@@ -45,14 +47,16 @@ impl Arch {
         })
     }
 
-    /// The weights that a model needs, each once. Building graphs checks the name, shape and type of
+    /// The weights that `layers` need, each once. Building graphs checks the name, shape and type of
     /// every one of them; two contexts are enough to meet those that depend on their length.
-    pub fn weights(&self, hp: &Hparams, file: &File) -> Result<Vec<WeightId>> {
+    pub fn weights(&self, hp: &Hparams, file: &File, layers: Range<usize>) -> Result<Vec<WeightId>> {
         let (type_k, type_v) = (GgmlType::F32, GgmlType::F32);
         let mut all = Vec::new();
         for n_ctx in [1, usize::MAX] {
             let wanted = Wanted { logits: true, embeddings: false };
-            let spec = GraphSpec { n_tokens: 1, n_outputs: 1, wanted, n_ctx, n_cells: 64, type_k, type_v };
+            let layers = layers.clone();
+            let spec =
+                GraphSpec { layers, n_tokens: 1, n_outputs: 1, wanted, n_ctx, n_cells: 64, type_k, type_v };
             all.extend(self.graph(hp, file, &spec)?.weights());
         }
         all.sort_unstable();

@@ -1,9 +1,13 @@
 //! What a forward pass is written with: a graph builder that finds weights by their GGUF names
 //! and checks their shapes.
 
+use std::ops::Range;
+
 use super::Arch;
 use crate::gguf::{File, TensorInfo};
-use crate::graph::{Builder, Graph, Groups, Input, KvHalf, RopeParams, RopeStyle, TensorId, WeightId};
+use crate::graph::{
+    Builder, Extent, Graph, Groups, Input, KvHalf, RopeParams, RopeStyle, TensorId, WeightId,
+};
 use crate::model::Hparams;
 use crate::quant::GgmlType;
 use crate::{Error, Result};
@@ -18,8 +22,12 @@ pub(crate) struct Wanted {
 }
 
 /// The sizes a graph is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GraphSpec {
+    /// The layers that the graph computes; see [`Hparams::all_layers`]. Without the first it begins with
+    /// the residual stream as [`Input::Hidden`] in place of token ids, and without the head it ends with
+    /// the stream as its output.
+    pub layers: Range<usize>,
     /// Capacity in tokens.
     pub n_tokens: usize,
     /// Capacity in rows of output; none leaves out all that only outputs need.
@@ -56,8 +64,21 @@ impl<'a> Net<'a> {
     }
 
     pub(super) fn finish(self) -> Graph {
-        let roots = if self.spec.n_outputs > 0 { &self.outputs[..] } else { &[] };
+        // The last layer gives nothing but the rows whose outputs are wanted.
+        let every_row = self.spec.layers.end < self.hp.n_layer;
+        let roots = if self.spec.n_outputs > 0 || every_row { &self.outputs[..] } else { &[] };
         self.g.finish(roots)
+    }
+
+    /// The layers to compute, without the head.
+    pub fn layers(&self) -> Range<usize> {
+        let Range { start, end } = self.spec.layers;
+        start..end.min(self.hp.n_layer)
+    }
+
+    /// Whether the head is to be computed.
+    pub fn has_head(&self) -> bool {
+        self.spec.layers.contains(&self.hp.n_layer)
     }
 
     /// Whether the file has this tensor.
@@ -133,8 +154,18 @@ impl<'a> Net<'a> {
         self.g.input(input, self.spec.n_cells)
     }
 
+    /// What the first layer reads: the embeddings of the tokens, or the stream that was handed on.
+    pub fn stream(&mut self) -> Result<TensorId> {
+        if self.spec.layers.start == 0 {
+            return self.embed();
+        }
+        let is_head = self.spec.layers.start == self.hp.n_layer;
+        let extent = if is_head { Extent::Outputs } else { Extent::Tokens };
+        Ok(self.g.hidden(self.hp.n_embd, extent))
+    }
+
     /// The embeddings of the tokens.
-    pub fn embed(&mut self) -> Result<TensorId> {
+    fn embed(&mut self) -> Result<TensorId> {
         let table = self.weight("token_embd.weight", &[self.hp.n_embd, self.hp.n_vocab])?;
         let ids = self.input(Input::Tokens);
         Ok(self.g.get_rows(table, ids))
@@ -169,7 +200,9 @@ impl<'a> Net<'a> {
             KvHalf::K => (self.hp.head_dim_k, self.spec.type_k),
             KvHalf::V => (self.hp.head_dim_v, self.spec.type_v),
         };
-        self.g.kv(il, half, ty, [dim, self.spec.n_cells, self.hp.n_head_kv[il]])
+        // A session has the caches of its own layers only.
+        let own = il - self.spec.layers.start;
+        self.g.kv(own, half, ty, [dim, self.spec.n_cells, self.hp.n_head_kv[il]])
     }
 
     /// The cache of one half of layer `il` after `x [dim, n_head_kv, n]` is written to it.
@@ -184,7 +217,7 @@ impl<'a> Net<'a> {
         self.spec.wanted
     }
 
-    /// Makes `x` an output of the pass; in the order of [`Wanted`].
+    /// Makes `x` an output of the pass; in the order of [`Wanted`], or the stream that is handed on.
     pub fn output(&mut self, x: TensorId) {
         self.outputs.push(x);
     }

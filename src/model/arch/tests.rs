@@ -4,7 +4,7 @@ use super::*;
 use crate::gguf::Writer;
 use crate::graph::passes::{self, Packing};
 use crate::graph::plan::plan;
-use crate::graph::{DType, Op, RopeParams};
+use crate::graph::{DType, Input, Op, RopeParams};
 use crate::model::{Experts, Pooling};
 use crate::quant::GgmlType;
 
@@ -115,6 +115,7 @@ fn file(tensors: Tensors) -> File {
 }
 
 const SPEC: GraphSpec = GraphSpec {
+    layers: 0..N_LAYER + 1,
     n_tokens: 8,
     n_outputs: 8,
     wanted: Wanted { logits: true, embeddings: false },
@@ -299,6 +300,49 @@ fn longrope_takes_the_divisors_of_its_context() {
         let weights = arch.graph(&hp, &all, &GraphSpec { n_ctx, ..SPEC }).unwrap().weights();
         assert!(weights.contains(&WeightId(id)) && !weights.contains(&WeightId(2 * short + 1 - id)));
     }
-    let needed = arch.weights(&hp, &all).unwrap();
+    let needed = arch.weights(&hp, &all, hp.all_layers()).unwrap();
     assert!(needed.contains(&WeightId(short)) && needed.contains(&WeightId(short + 1)), "both are bound");
+}
+
+#[test]
+fn the_graphs_of_a_cut_model_are_those_of_the_whole() {
+    for name in ["llama", "qwen2", "qwen3moe", "glm4"] {
+        let arch = Arch::find(name).unwrap();
+        let hp = if name == "qwen3moe" { mixture() } else { hparams() };
+        let file = file(tensors(name));
+        for (cut, n_outputs) in (1..=N_LAYER).flat_map(|cut| [(cut, 8), (cut, 1), (cut, 0)]) {
+            let build = |layers: std::ops::Range<usize>| {
+                let spec = GraphSpec { layers, n_outputs, ..SPEC };
+                passes::optimise(arch.graph(&hp, &file, &spec).unwrap(), &PackQuants)
+            };
+            let [whole, first, last] = [0..N_LAYER + 1, 0..cut, cut..N_LAYER + 1].map(build);
+            // Each weight is on one side; the output matrix is the embedding table, which both need.
+            let mut weights = [first.weights(), last.weights()].concat();
+            weights.sort_unstable();
+            weights.dedup();
+            assert_eq!(weights, whole.weights(), "{name} at {cut}");
+            let both = usize::from(n_outputs > 0);
+            assert_eq!(first.weights().len() + last.weights().len(), whole.weights().len() + both);
+            // Caches are numbered from 0 in both, and nothing but the table of angles is made twice.
+            let caches = |g: &Graph| {
+                g.nodes.iter().filter_map(|n| if let Op::Kv(il, _) = n.op { Some(il) } else { None }).max()
+            };
+            assert_eq!(caches(&first), Some(cut as u32 - 1));
+            assert_eq!(caches(&last), (N_LAYER - cut).checked_sub(1).map(|il| il as u32));
+            let n_tables = usize::from(cut < N_LAYER);
+            assert_eq!(first.n_ops() + last.n_ops(), whole.n_ops() + n_tables, "{name} at {cut}");
+            // Nothing goes over but the residual stream, of the rows that are needed.
+            let hidden: Vec<_> = last.nodes.iter().filter(|n| n.op == Op::Input(Input::Hidden)).collect();
+            if n_outputs == 0 && cut == N_LAYER {
+                assert!(last.roots.is_empty() && first.roots.iter().all(|&r| first.node(r).op.has_effect()));
+                continue;
+            }
+            let handed_on: Vec<_> = first.roots.iter().filter(|&&r| !first.node(r).op.has_effect()).collect();
+            assert!(hidden.len() == 1 && handed_on.len() == 1);
+            let rows = if cut == N_LAYER { n_outputs } else { 8 };
+            assert_eq!((hidden[0].ne, hidden[0].dtype), ([64, rows, 1, 1], DType::F32));
+            let given = first.node(*handed_on[0]);
+            assert_eq!((given.ne, given.dtype, given.extent), (hidden[0].ne, DType::F32, hidden[0].extent));
+        }
+    }
 }

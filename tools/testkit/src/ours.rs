@@ -18,6 +18,16 @@ pub fn device() -> Device {
     name.parse().unwrap_or_else(|e| panic!("ROCMFORGE_TEST_DEVICE is {name}: {e}"))
 }
 
+/// How many layers a GPU computes: what the environment variable `ROCMFORGE_TEST_GPU_LAYERS` says, or as
+/// many as fit. Where the processor computes, it stands in for the GPU.
+///
+/// # Panics
+/// If it is no number.
+pub fn gpu_layers() -> Option<usize> {
+    let n = std::env::var("ROCMFORGE_TEST_GPU_LAYERS").ok()?;
+    Some(n.parse().unwrap_or_else(|e| panic!("ROCMFORGE_TEST_GPU_LAYERS is {n}: {e}")))
+}
+
 /// A context of librocmforge and the batch that feeds it.
 pub struct Ours {
     context: Context,
@@ -27,7 +37,9 @@ pub struct Ours {
 impl Ours {
     /// Load the model at `path`.
     pub fn load(path: &Path) -> Result<Arc<Model>, String> {
-        Ours::load_with(path, ModelParams { device: device(), ..ModelParams::default() })
+        let (device, n_gpu_layers) = (device(), gpu_layers());
+        let stand_in = device == Device::Cpu && n_gpu_layers.is_some();
+        Ours::load_with(path, ModelParams { device, n_gpu_layers, stand_in, ..ModelParams::default() })
     }
 
     /// Load the model at `path` in the way of `params`.
