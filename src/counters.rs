@@ -1,7 +1,7 @@
 //! Process-wide counters that let tests prove the laws about work done once.
 //!
 //! They count events, never time, and cost one relaxed add. On the path of a token only copies to
-//! and from a device are counted.
+//! and from a device and launches are counted.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -28,7 +28,7 @@ macro_rules! counters {
             Counters { $($name: CELLS.$name.load(Relaxed),)+ }
         }
 
-        $(pub(crate) fn $name() { CELLS.$name.fetch_add(1, Relaxed); })+
+        $(pub(crate) fn $name(n: u64) { CELLS.$name.fetch_add(n, Relaxed); })+
     };
 }
 
@@ -47,6 +47,8 @@ counters! {
     device_alloc,
     /// Graphs of device work captured.
     graph_capture,
+    /// Kernels started on a device, those of replayed graphs among them.
+    launch,
     /// Copies from host to device, those of replayed graphs among them.
     host_to_device,
     /// Copies from device to host, those of replayed graphs among them.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rocmforge::backend::Device;
 use rocmforge::context::KV_TYPES;
 use rocmforge::quant::GgmlType;
 use rocmforge::{Batch, Context, ContextParams, Error, Model, ModelParams};
@@ -93,7 +94,9 @@ fn scattered_cells() {
         want.extend(decode(&mut alone, &tokens(1, pos, 1)));
     }
     let error = nmse(&logits, &want);
-    assert!(error < 1e-8, "NMSE {error:.1e}");
+    // A GPU rounds the weights of cells to f16 by the block that they are in (`kernels/flash.hip`).
+    let bound = if c.model().device() == Some(Device::Cpu) { 1e-8 } else { 1e-6 };
+    assert!(error < bound, "NMSE {error:.1e}");
 }
 
 /// Every pair of types computes nearly the same, before and after positions move.

@@ -120,7 +120,7 @@ fn products_make_the_columns_that_there_are(fake: &Fake) {
 }
 
 fn after_warm_up(_: &Fake) {
-    let (path, _) = synthetic("tiny-llama3");
+    let (path, n_layer) = synthetic("tiny-llama3");
     let model = on_gpu(&path).unwrap();
     let mut ctx = context(&model).unwrap();
     decode(&mut ctx, 0, 40).unwrap();
@@ -128,8 +128,10 @@ fn after_warm_up(_: &Fake) {
     for pos in 41..60 {
         let before = counters::read();
         decode(&mut ctx, pos, 1).unwrap();
-        let once = counters::Counters { host_to_device: 1, device_to_host: 1, ..Default::default() };
-        assert_eq!(counters::read() - before, once);
+        let done = counters::read() - before;
+        let launch = 5 * n_layer as u64 + 4;
+        let once = counters::Counters { launch, host_to_device: 1, device_to_host: 1, ..Default::default() };
+        assert_eq!(done, once);
     }
 }
 
@@ -147,19 +149,23 @@ fn a_cut_model_copies_its_rows_in(fake: &Fake) {
         for pos in 42..50 {
             let (before, launches) = (counters::read(), fake.launches().len());
             decode(&mut ctx, pos, 1).unwrap();
-            let once = counters::Counters { host_to_device, device_to_host: 1, ..Default::default() };
-            assert_eq!(counters::read() - before, once, "{n} layers");
+            let done = counters::read() - before;
             // Five a layer and the logits; the table of angles and a first norm; and the embedding of all.
             let head = [2, 1][usize::from(n > 1)];
             let expected =
                 5 * (n - 1).min(n_layer) + head + 2 * usize::from(n > 1) + usize::from(n > n_layer);
             assert_eq!(fake.launches().len() - launches, expected, "{n} layers");
+            let launch = expected as u64;
+            let once = counters::Counters { launch, host_to_device, device_to_host: 1, ..Default::default() };
+            assert_eq!(done, once, "{n} layers");
         }
         // A prompt, of which the rows of all tokens go over.
         let before = counters::read();
         decode(&mut ctx, 50, 40).unwrap();
-        let once = counters::Counters { host_to_device, device_to_host: 1, ..Default::default() };
-        assert_eq!(counters::read() - before, once, "{n} layers");
+        let done = counters::read() - before;
+        let launch = done.launch;
+        let once = counters::Counters { launch, host_to_device, device_to_host: 1, ..Default::default() };
+        assert_eq!(done, once, "{n} layers");
         // Keys are moved on both sides.
         ctx.seq_rm(0, 3..7).unwrap();
         ctx.seq_add(0, 7..i32::MAX, -4).unwrap();

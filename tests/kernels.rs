@@ -9,11 +9,13 @@
 //!
 //! `b128`, `dot4`, `dot2`, `wmma`: uses such instructions. `no_lds`, `no_inv`, `no_flat`: uses none. `waves=N`: at
 //! least N waves a SIMD. Whatever a file says: no spills, no private memory, no `v_permlanex16`, which
-//! clang 19 moves past changes of the active lanes.
+//! clang 19 moves past changes of the active lanes; and a kernel's arguments have the size of what it is
+//! launched with.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use rocmforge::backend::hip::argument_bytes;
 use rocmforge_kernels::machine::{CLASSES, Kernel, Tools};
 use rocmforge_kernels::{Compiler, TARGETS, Unit, Wanted, build, sources, units};
 use rocmforge_testkit::harness::{self, Tests};
@@ -135,6 +137,11 @@ fn budget(compiler: &Compiler, tools: &Tools, name: &str) {
             );
             for (class, _) in CLASSES {
                 table += &format!(" {:>7}", k.count(class));
+            }
+            let bytes = argument_bytes(&unit.name(), &k.name);
+            if bytes != Some(k.arguments as usize) {
+                let (unit, name, takes) = (unit.name(), &k.name, k.arguments);
+                wrong.push(format!("{unit}: {name} takes {takes} bytes of arguments and is given {bytes:?}"));
             }
             for fault in faults(&k, &asked(&source, &unit, &k.name)) {
                 wrong.push(format!("{}: {} {fault}", unit.name(), k.name));

@@ -208,6 +208,16 @@ pub trait Session: Send {
     fn kv_write(&mut self, head: KvHead, cells: Range<usize>, rows: &[u8]) -> Result<()>;
     /// Bytes of the KV cache and of the arena.
     fn memory(&self) -> SessionMemory;
+    /// For tests: fills all that runs leave between operations with `byte`.
+    #[doc(hidden)]
+    fn poison(&mut self, _byte: u8) -> Result<()> {
+        Err(crate::Error::Unsupported("this session's memory cannot be filled".into()))
+    }
+    /// For tests: the bytes of the arena, and where in them the tensors of a program lie.
+    #[doc(hidden)]
+    fn arena(&self, _program: ProgramId) -> Result<(Vec<u8>, Vec<Range<usize>>)> {
+        Err(crate::Error::Unsupported("this session's memory cannot be read".into()))
+    }
 }
 
 /// What a session has allocated, in bytes.

@@ -43,14 +43,14 @@ impl Pipeline {
         // From the last, which is where memory may lack: what is compiled stays, and is of no use alone.
         for (i, stage) in self.stages.iter_mut().enumerate().rev() {
             let graph = build(stage.layers.clone())?;
-            counters::graph_build();
+            counters::graph_build(1);
             // As the head, where no outputs are wanted.
             if graph.roots.is_empty() {
                 continue;
             }
             let graph = passes::optimise(graph, stage.session.packing());
             let takes_hidden = graph.nodes.iter().any(|n| n.op == Op::Input(Input::Hidden));
-            counters::graph_compile();
+            counters::graph_compile(1);
             let program = stage.session.compile(&graph)?;
             steps.push(Step { stage: i, program, takes_hidden });
         }

@@ -67,7 +67,7 @@ impl Shard {
             return Err(Error::Format(format!("{}: not a regular file", path.display())));
         }
         let file = std::fs::File::open(path).map_err(io)?;
-        counters::file_open();
+        counters::file_open(1);
         if file.metadata().map_err(io)?.len() == 0 {
             return Err(Error::Format(format!("{}: the file is empty", path.display())));
         }
@@ -80,7 +80,7 @@ impl Shard {
     }
 
     fn parse(map: Mmap) -> Result<Shard> {
-        counters::file_parse();
+        counters::file_parse(1);
         let header = parse::parse(&map)?;
         Ok(Shard { map, source: None, header, first: 0 })
     }

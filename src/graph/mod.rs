@@ -292,6 +292,9 @@ pub struct Graph {
     pub n_tokens: usize,
     /// Capacity in rows of logits, the size of [`Extent::Outputs`].
     pub n_outputs: usize,
+    /// If not 0, no two tensors share memory and at least so many bytes before and behind each belong to
+    /// none: for tests that look for writes to where they should not go.
+    pub guard: usize,
 }
 
 impl Graph {

@@ -143,7 +143,8 @@ fn fuse_pair(nodes: &[Tensor], op: Op, inner: TensorId, other: TensorId) -> Opti
 
 /// Puts a [`Op::Pack`] before each product that reads packed rows. Products of one input get one
 /// each; common-subexpression elimination makes them a single one. Rows that are sorted by expert
-/// are packed before they are, while there is one of each.
+/// are packed before they are, while there is one of each. A matrix of a single row is not quantised: backends
+/// keep single rows as f32.
 pub fn pack_activations(graph: Graph, packing: &dyn Packing) -> Graph {
     let packed = |nodes: &mut Vec<Tensor>, id: TensorId| {
         let x = nodes[id.0 as usize].clone();
@@ -153,8 +154,10 @@ pub fn pack_activations(graph: Graph, packing: &dyn Packing) -> Graph {
     };
     rebuild(graph, |nodes, _, mut node| {
         if let Op::MatMul { .. } | Op::MatMulId = node.op
-            && let DType::Ggml(ty) = nodes[node.src[0].0 as usize].dtype
+            && let w = &nodes[node.src[0].0 as usize]
+            && let DType::Ggml(ty) = w.dtype
             && packing.wants_packed(ty)
+            && w.n_rows() > 1
         {
             let x = nodes[node.src[1].0 as usize].clone();
             node.src[1] = if node.op == Op::MatMulId && x.op == Op::GetRows {

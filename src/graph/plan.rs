@@ -77,8 +77,13 @@ pub fn plan_steps(graph: &Graph, step: impl Fn(TensorId) -> usize) -> Plan {
         last[graph.storage(root).0 as usize] = usize::MAX;
     }
 
+    let guard = graph.guard.next_multiple_of(ALIGN);
+    if guard > 0 {
+        last.fill(usize::MAX);
+    }
+
     let mut offsets = vec![None; n];
-    let mut arena = Arena::default();
+    let mut arena = Arena { end: guard, ..Arena::default() };
     let mut unshared_bytes = 0;
     let mut alive: Vec<(usize, usize, usize)> = Vec::new(); // (last wave, offset, bytes)
     for (w, wave) in waves.iter().enumerate() {
@@ -95,7 +100,7 @@ pub fn plan_steps(graph: &Graph, step: impl Fn(TensorId) -> usize) -> Plan {
             wave.iter().map(|t| t.0 as usize).filter(|&i| !graph.nodes[i].op.has_effect()).collect();
         owners.sort_by_key(|&i| (std::cmp::Reverse(graph.nodes[i].n_bytes()), i));
         for i in owners {
-            let bytes = graph.nodes[i].n_bytes().next_multiple_of(ALIGN);
+            let bytes = graph.nodes[i].n_bytes().next_multiple_of(ALIGN) + guard;
             let offset = arena.take(bytes);
             offsets[i] = Some(offset);
             unshared_bytes += bytes;

@@ -167,3 +167,16 @@ fn views_keep_their_source_alive() {
     assert_ne!(p.offsets[x.0 as usize], p.offsets[a.0 as usize]);
     assert_ne!(p.offsets[x.0 as usize], p.offsets[view_reader.0 as usize]);
 }
+
+#[test]
+fn a_guard_keeps_every_tensor_apart() {
+    let g = optimise(two_products(GgmlType::Q4_0), &Pack4);
+    let g = Graph { guard: 100, ..g };
+    let p = plan(&g);
+    let places = g.nodes.iter().zip(&p.offsets);
+    let mut spans: Vec<_> = places.filter_map(|(n, at)| at.map(|at| (at, at + n.n_bytes()))).collect();
+    spans.sort_unstable();
+    spans.push((p.arena_bytes, p.arena_bytes));
+    assert!(spans.len() > 3 && spans[0].0 >= 100);
+    assert!(spans.windows(2).all(|w| w[0].1 + 100 <= w[1].0), "{spans:?}");
+}

@@ -140,7 +140,7 @@ impl Backend for Cpu {
                 file.prefetch(info);
                 Bound::Mapped
             });
-            counters::weight_bind();
+            counters::weight_bind(1);
             if !progress((i + 1) as f32 / weights.len() as f32) {
                 return Err(Error::Aborted("loading stopped by the progress callback".into()));
             }

@@ -218,4 +218,23 @@ impl Session for CpuSession {
             compute: self.state.arena.len() + self.state.scratch.len(),
         }
     }
+
+    fn poison(&mut self, byte: u8) -> Result<()> {
+        for memory in [&self.state.arena, &self.state.scratch] {
+            // SAFETY: all of the memory, and `self` is borrowed alone.
+            unsafe { memory.as_ptr().write_bytes(byte, memory.len()) };
+        }
+        Ok(())
+    }
+
+    fn arena(&self, program: ProgramId) -> Result<(Vec<u8>, Vec<Range<usize>>)> {
+        let arena = &self.state.arena;
+        // SAFETY: all of the memory, which nothing writes while `self` is borrowed.
+        let bytes = unsafe { std::slice::from_raw_parts(arena.as_ptr(), arena.len()) };
+        let place = |k: &Kernel| match k.dst.place {
+            Place::Arena(at) => Some(at..at + k.dst.nb[3] * k.dst.ne[3]),
+            _ => None,
+        };
+        Ok((bytes.to_vec(), self.programs[program.0].kernels().filter_map(place).collect()))
+    }
 }

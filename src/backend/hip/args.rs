@@ -1,5 +1,5 @@
 //! The arguments of kernels, as `kernels/` declares them: every address is one on the device, and counts
-//! are of elements unless said otherwise.
+//! are of elements unless said otherwise. `tests/kernels.rs` compares the sizes.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -242,3 +242,49 @@ pub(super) struct RopeTable {
 
 /// Pairs of a head that can rotate.
 pub(super) const MAX_PAIRS: usize = 128;
+
+macro_rules! kernels {
+    ($($source:literal { $($name:literal: $args:ident,)+ })+) => {
+        &[$($(($source, $name, size_of::<$args>()),)+)+]
+    };
+}
+
+/// What the kernels of each source take, by how their names begin.
+const KERNELS: &[(&str, &str, usize)] = kernels! {
+    "attention" { "attention": Attention, }
+    "elementwise" {
+        "rms_norm": Norm,
+        "pack": Binary,
+        "add": Binary,
+        "mul": Binary,
+        "silu": Binary,
+        "swiglu": Binary,
+        "copy_rows": CopyRows,
+    }
+    "experts" {
+        "top_k": TopK,
+        "expert_weights": ExpertWeights,
+        "group_by_expert": GroupByExpert,
+        "combine": Combine,
+    }
+    "flash" { "flash": Attention, }
+    "float" { "matvec": FloatMatVec, "get_rows": FloatGetRows, }
+    "matmul" { "matmul": MatMul, }
+    "matvec" { "matvec": MatVec, }
+    "rope" {
+        "rope_table": RopeTable,
+        "rope_write": RopeWrite,
+        "rope": Rope,
+        "kv_write": KvWrite,
+        "kv_rope": KvRope,
+    }
+    "rows" { "get_rows": GetRows, "repack": Repack, }
+};
+
+/// Bytes of the arguments that a kernel of a unit is launched with.
+pub(super) fn bytes_of(unit: &str, kernel: &str) -> Option<usize> {
+    let takes =
+        KERNELS.iter().filter(|(source, name, _)| unit.starts_with(source) && kernel.starts_with(name));
+    // "rope_table" is not a "rope".
+    takes.max_by_key(|(_, name, _)| name.len()).map(|&(_, _, bytes)| bytes)
+}

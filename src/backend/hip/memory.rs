@@ -31,7 +31,7 @@ impl Memory {
         let mut ptr = std::ptr::null_mut();
         if len > 0 {
             let _current = device.current()?;
-            counters::device_alloc();
+            counters::device_alloc(1);
             // SAFETY: room for an address.
             unsafe { call!(device.runtime, hipMalloc(&mut ptr, len)) }.map_err(|e| {
                 let free = device.free_bytes().map_or("unknown".into(), |n| n.to_string());

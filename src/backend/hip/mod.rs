@@ -39,6 +39,12 @@ use device::Device;
 use module::Kernels;
 use weights::HipWeights;
 
+/// For tests: bytes of the arguments that a kernel of a unit is launched with.
+#[doc(hidden)]
+pub fn argument_bytes(unit: &str, kernel: &str) -> Option<usize> {
+    args::bytes_of(unit, kernel)
+}
+
 /// A GPU.
 pub struct Hip {
     device: Arc<Device>,

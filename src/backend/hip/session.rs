@@ -11,7 +11,7 @@ use super::stream::{GraphExec, Stream};
 use super::weights::HipWeights;
 use crate::backend::{AbortCheck, Inputs, KvHead, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
 use crate::graph::passes::Packing;
-use crate::graph::{Extent, Graph, Input, KvHalf, Op};
+use crate::graph::{Extent, Graph, Input, KvHalf, Op, Tensor};
 use crate::quant::GgmlType;
 use crate::{Error, Result};
 
@@ -393,6 +393,32 @@ impl Session for HipSession {
 
     fn memory(&self) -> SessionMemory {
         SessionMemory { kv: self.cache.len(), compute: self.arena.as_ref().map_or(0, |a| a.device.len()) }
+    }
+
+    fn poison(&mut self, byte: u8) -> Result<()> {
+        let Some(arena) = &self.arena else { return Ok(()) };
+        let [_, partial, _] = self.parts(arena);
+        // SAFETY: partial results and results, which lie one after the other; no run is under way.
+        let filled = unsafe { self.stream.fill(partial, byte, self.sizes.partial + self.sizes.results) };
+        self.finish(filled)
+    }
+
+    fn arena(&self, program: ProgramId) -> Result<(Vec<u8>, Vec<Range<usize>>)> {
+        let arena = self.arena.as_ref().ok_or_else(|| Error::Internal("no arena".into()))?;
+        let [counters, _, results] = self.parts(arena);
+        let (mut zeros, mut bytes) = (vec![0; self.sizes.counters], vec![0; self.sizes.results]);
+        // SAFETY: as many bytes are there; waited for before the buffers go.
+        let started = unsafe {
+            let zeros = self.stream.download_to(zeros.as_mut_ptr(), counters, zeros.len());
+            zeros.and_then(|()| self.stream.download_to(bytes.as_mut_ptr(), results, bytes.len()))
+        };
+        self.finish(started)?;
+        if zeros.iter().any(|&b| b != 0) {
+            return Err(Error::Internal("a kernel left a counter that is not zero".into()));
+        }
+        let Program { graph, layout, .. } = &self.programs[program.0];
+        let place = |(node, at): (&Tensor, &Option<usize>)| Some((*at)?..(*at)? + node.n_bytes());
+        Ok((bytes, graph.nodes.iter().zip(&layout.plan.offsets).filter_map(place).collect()))
     }
 }
 

@@ -19,24 +19,26 @@ use crate::{Error, Result, counters};
 pub struct Stream {
     device: Arc<Device>,
     handle: hipStream_t,
-    /// Copies of the graph that is being recorded: those that it will do when it is replayed.
-    recorded: Cell<Option<Copies>>,
+    /// What the graph that is being recorded will do when it is replayed.
+    recorded: Cell<Option<Counts>>,
 }
 
 // SAFETY: the functions of the runtime may be called from any thread; the cell goes with the stream.
 unsafe impl Send for Stream {}
 
-/// Copies between host and device.
+/// Work that is counted.
 #[derive(Clone, Copy, Default)]
-struct Copies {
-    to_device: u32,
-    to_host: u32,
+struct Counts {
+    launches: u64,
+    to_device: u64,
+    to_host: u64,
 }
 
-impl Copies {
+impl Counts {
     fn count(self) {
-        (0..self.to_device).for_each(|_| counters::host_to_device());
-        (0..self.to_host).for_each(|_| counters::device_to_host());
+        counters::launch(self.launches);
+        counters::host_to_device(self.to_device);
+        counters::device_to_host(self.to_host);
     }
 }
 
@@ -94,7 +96,9 @@ impl Stream {
                 )
             )
         }
-        .map_err(|e| prefix(&function.name, e))
+        .map_err(|e| prefix(&function.name, e))?;
+        self.started(Counts { launches: 1, ..Counts::default() });
+        Ok(())
     }
 
     /// Starts a copy of `range` of `src` to `dst` on the device.
@@ -119,7 +123,7 @@ impl Stream {
     pub unsafe fn upload_from(&self, dst: u64, src: *const u8, len: usize) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.copy_bytes(dst as *mut c_void, src.cast(), len, hipMemcpyHostToDevice) }?;
-        self.copied(Copies { to_device: 1, to_host: 0 });
+        self.started(Counts { to_device: 1, ..Counts::default() });
         Ok(())
     }
 
@@ -144,7 +148,7 @@ impl Stream {
     pub unsafe fn download_to(&self, dst: *mut u8, src: u64, len: usize) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.copy_bytes(dst.cast(), src as *const c_void, len, hipMemcpyDeviceToHost) }?;
-        self.copied(Copies { to_device: 0, to_host: 1 });
+        self.started(Counts { to_host: 1, ..Counts::default() });
         Ok(())
     }
 
@@ -171,12 +175,13 @@ impl Stream {
         unsafe { call!(self.device.runtime, hipMemcpyAsync(dst, src, len, kind, self.handle)) }
     }
 
-    fn copied(&self, copies: Copies) {
+    fn started(&self, work: Counts) {
         match self.recorded.get() {
-            None => copies.count(),
-            Some(Copies { to_device, to_host }) => self.recorded.set(Some(Copies {
-                to_device: to_device + copies.to_device,
-                to_host: to_host + copies.to_host,
+            None => work.count(),
+            Some(Counts { launches, to_device, to_host }) => self.recorded.set(Some(Counts {
+                launches: launches + work.launches,
+                to_device: to_device + work.to_device,
+                to_host: to_host + work.to_host,
             })),
         }
     }
@@ -200,16 +205,16 @@ impl Stream {
     /// waits for again, without doing it.
     pub fn capture(&self, work: impl FnOnce(&Stream) -> Result<()>) -> Result<GraphExec> {
         let _current = self.device.current()?;
-        counters::graph_capture();
+        counters::graph_capture(1);
         let runtime = self.device.runtime;
         // Other threads may go on to allocate meanwhile.
         let mode = hipStreamCaptureModeThreadLocal;
         // SAFETY: a stream of ours.
         unsafe { call!(runtime, hipStreamBeginCapture(self.handle, mode)) }?;
-        self.recorded.set(Some(Copies::default()));
+        self.recorded.set(Some(Counts::default()));
         let capture = Capture(self);
         work(self)?;
-        let copies = self.recorded.get().unwrap_or_default();
+        let counts = self.recorded.get().unwrap_or_default();
         let graph = capture.end()?;
         let mut handle = std::ptr::null_mut();
         // SAFETY: room for a handle, a graph of ours; there is no room for a log.
@@ -219,7 +224,7 @@ impl Stream {
                 hipGraphInstantiate(&mut handle, graph.handle, std::ptr::null_mut(), std::ptr::null_mut(), 0)
             )
         }?;
-        Ok(GraphExec { device: self.device.clone(), handle, copies })
+        Ok(GraphExec { device: self.device.clone(), handle, counts })
     }
 
     /// Starts the work that was recorded.
@@ -230,7 +235,7 @@ impl Stream {
         let _current = self.device.current()?;
         // SAFETY: a graph and a stream of ours; the rest is the caller's promise.
         unsafe { call!(self.device.runtime, hipGraphLaunch(graph.handle, self.handle)) }?;
-        graph.copies.count();
+        graph.counts.count();
         Ok(())
     }
 
@@ -299,7 +304,7 @@ impl Drop for Graph {
 pub struct GraphExec {
     device: Arc<Device>,
     handle: hipGraphExec_t,
-    copies: Copies,
+    counts: Counts,
 }
 
 // SAFETY: the functions of the runtime may be called from any thread.

@@ -34,6 +34,13 @@ pub(super) struct Bound {
     row: Option<Vec<f32>>,
 }
 
+impl Bound {
+    /// Whether it is a single row, kept as f32 whatever its type in the file.
+    pub fn is_row(&self) -> bool {
+        self.row.is_some()
+    }
+}
+
 /// The weights of a model on one device.
 pub(super) struct HipWeights {
     pub device: Arc<Device>,
@@ -132,7 +139,7 @@ impl HipWeights {
             }
         };
         upload(device, file, &matrices, Ring::default(), &mut place, progress)?;
-        weights.iter().for_each(|_| counters::weight_bind());
+        weights.iter().for_each(|_| counters::weight_bind(1));
         let [iq1, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s] = tables.map(|o| memory.ptr() + o as u64);
         let grids = Grids { iq1, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s };
         Ok(HipWeights { device: device.clone(), kernels: kernels.clone(), bound, grids, _memory: memory })

@@ -45,6 +45,8 @@ pub struct Kernel {
     pub threads: u32,
     /// Lanes of a wave.
     pub wave: u32,
+    /// Bytes of its arguments, without those that compilers add.
+    pub arguments: u32,
     /// Instructions, and those of each class of [`CLASSES`].
     pub instructions: u32,
     /// By the class's name.
@@ -121,6 +123,7 @@ impl Tools {
 fn from_notes(notes: &str) -> Option<Vec<Kernel>> {
     let list = notes.split("amdhsa.kernels:").nth(1)?;
     let mut kernels: Vec<Kernel> = Vec::new();
+    let mut argument = 0;
     for line in list.lines().skip(1).take_while(|l| l.starts_with(' ')) {
         if line.starts_with("  - ") {
             kernels.push(Kernel::default());
@@ -138,6 +141,8 @@ fn from_notes(notes: &str) -> Option<Vec<Kernel>> {
             ".private_segment_fixed_size" => kernel.scratch = number()?,
             ".max_flat_workgroup_size" => kernel.threads = number()?,
             ".wavefront_size" => kernel.wave = number()?,
+            "    .size" => argument = number()?,
+            "    .value_kind" if value == "by_value" => kernel.arguments += argument,
             _ => {}
         }
     }

@@ -170,6 +170,7 @@ impl Lower<'_> {
         block: u32,
         args: &impl bytemuck::NoUninit,
     ) -> Result<()> {
+        debug_assert_eq!(bytes_of(unit, kernel), Some(size_of_val(args)), "{unit}: {kernel}");
         let grid = grid.map(|n| n as u32);
         let function = self.kernels.function(unit, kernel)?;
         self.out.push(Launch { function, grid, block, args: bytemuck::bytes_of(args).to_vec() });
@@ -244,8 +245,15 @@ impl Lower<'_> {
         Ok(Weight { data: self.address(id)?, n_rows: t.n_rows() as i32, k: t.ne[0] as i32 })
     }
 
+    /// The type of a weight or cache on the device.
     fn ggml(&self, id: TensorId) -> Result<GgmlType> {
-        match self.node(id).dtype {
+        let t = self.node(id);
+        if let Op::Weight(w) = t.op
+            && self.weights.get(w)?.is_row()
+        {
+            return Ok(GgmlType::F32);
+        }
+        match t.dtype {
             DType::Ggml(ty) => Ok(ty),
             _ => Err(Error::Internal(format!("tensor {} is no matrix", id.0))),
         }

@@ -10,9 +10,9 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use rocmforge::ModelParams;
 use rocmforge::backend::Device;
 use rocmforge::gguf::{File, TensorInfo};
+use rocmforge::{ModelParams, counters};
 use rocmforge_testkit::engine::{Engine, Item, Params};
 use rocmforge_testkit::limits;
 use rocmforge_testkit::ours::Ours;
@@ -80,17 +80,20 @@ struct Sample {
     many: f64,
     /// Bytes resident after the load and a first run, pages of the mapped file included.
     resident: f64,
+    /// Kernels that ours starts on a GPU for a token, and for one of each of many sequences.
+    launches: [f64; 2],
 }
 
 impl Sample {
-    fn numbers(self) -> [f64; 5] {
-        [self.load, self.pp, self.tg, self.many, self.resident]
+    fn numbers(self) -> [f64; 7] {
+        let [one, many] = self.launches;
+        [self.load, self.pp, self.tg, self.many, self.resident, one, many]
     }
 
     fn parse(text: &str) -> Option<Sample> {
         let numbers: Vec<f64> = text.split_whitespace().map_while(|n| n.parse().ok()).collect();
-        let &[load, pp, tg, many, resident] = &numbers[..] else { return None };
-        Some(Sample { load, pp, tg, many, resident })
+        let &[load, pp, tg, many, resident, one, of_many] = &numbers[..] else { return None };
+        Some(Sample { load, pp, tg, many, resident, launches: [one, of_many] })
     }
 }
 
@@ -98,7 +101,7 @@ fn measure(engine: &mut dyn Engine, load: f64, args: &Args) -> Result<Sample, St
     let tokens = random_prompt(args.pp + args.tg, engine.n_vocab(), 1);
     let item = |i: usize| Item { token: tokens[i], pos: i as i32, seq: 0, logits: i + 1 >= args.pp };
     let prompt: Vec<Item> = (0..args.pp).map(item).collect();
-    let mut sample = Sample { load, pp: 0.0, tg: 0.0, many: 0.0, resident: 0.0 };
+    let mut sample = Sample { load, pp: 0.0, tg: 0.0, many: 0.0, resident: 0.0, launches: [0.0; 2] };
     // The first round warms up; it generates a little only.
     for n_generate in [4, args.tg] {
         engine.clear();
@@ -107,18 +110,20 @@ fn measure(engine: &mut dyn Engine, load: f64, args: &Args) -> Result<Sample, St
             engine.run(&prompt)?;
         }
         sample.pp = start.elapsed().as_secs_f64();
+        let before = counters::read();
         let start = Instant::now();
         for i in 0..n_generate.min(args.tg) {
             engine.run(&[item(args.pp + i)])?;
         }
         sample.tg = start.elapsed().as_secs_f64();
+        sample.launches[0] = (counters::read() - before).launch as f64 / n_generate.min(args.tg) as f64;
     }
     sample.resident = resident()?;
     Ok(sample)
 }
 
-/// Seconds for `args.tg` steps of all sequences.
-fn measure_many(engine: &mut dyn Engine, args: &Args) -> Result<f64, String> {
+/// Seconds for `args.tg` steps of all sequences, and what a step launches.
+fn measure_many(engine: &mut dyn Engine, args: &Args) -> Result<[f64; 2], String> {
     let tokens = random_prompt(args.tg + args.sequences, engine.n_vocab(), 2);
     let item = |seq: usize, pos: usize| Item {
         token: tokens[pos + seq],
@@ -126,16 +131,18 @@ fn measure_many(engine: &mut dyn Engine, args: &Args) -> Result<f64, String> {
         seq: seq as i32,
         logits: true,
     };
-    let mut seconds = 0.0;
+    let mut measured = [0.0; 2];
     for n_generate in [4, args.tg] {
         engine.clear();
+        let before = counters::read();
         let start = Instant::now();
         for pos in 0..n_generate.min(args.tg) {
             engine.run(&(0..args.sequences).map(|seq| item(seq, pos)).collect::<Vec<_>>())?;
         }
-        seconds = start.elapsed().as_secs_f64();
+        let seconds = start.elapsed().as_secs_f64();
+        measured = [seconds, (counters::read() - before).launch as f64 / n_generate.min(args.tg) as f64];
     }
-    Ok(seconds)
+    Ok(measured)
 }
 
 /// Bytes of this process in memory.
@@ -164,7 +171,7 @@ fn child(side: Side, args: &Args) -> Result<(), String> {
             let load = elapsed();
             sample = measure(&mut Ours::context(&model, &params)?, load, args)?;
             if args.sequences > 0 {
-                sample.many = measure_many(&mut Ours::context(&model, &many)?, args)?;
+                [sample.many, sample.launches[1]] = measure_many(&mut Ours::context(&model, &many)?, args)?;
             }
         }
         Side::Peer => {
@@ -172,7 +179,7 @@ fn child(side: Side, args: &Args) -> Result<(), String> {
             let load = elapsed();
             sample = measure(&mut model.context(&params, None)?, load, args)?;
             if args.sequences > 0 {
-                sample.many = measure_many(&mut model.context(&many, None)?, args)?;
+                [sample.many, _] = measure_many(&mut model.context(&many, None)?, args)?;
             }
         }
     };
@@ -293,6 +300,10 @@ fn run(args: &Args) -> Result<(), String> {
         let ratio =
             |value: fn(&Sample) -> f64| median(pairs.iter().map(|(o, p)| value(p) / value(o)).collect());
         let share = |used: f64, roof: f64| format!("{:.0} %", 100.0 * used / roof);
+        let launches = |value: fn(&Sample) -> f64| match args.device {
+            Device::Gpu(_) => format!(", {:.0} launches", ours(value)),
+            _ => String::new(),
+        };
         if args.pp > 0 {
             let speed = |seconds| args.pp as f64 / seconds;
             let used = operations_per_token(path)? * speed(ours(|s| s.pp));
@@ -310,12 +321,13 @@ fn run(args: &Args) -> Result<(), String> {
             let speed = |seconds| args.tg as f64 / seconds;
             let used = bytes_per_token(path)? * speed(ours(|s| s.tg));
             println!(
-                "| {name} | tg{} | {:.1} t/s | {:.1} t/s | {:.2} | {:.1} GB/s | {} |",
+                "| {name} | tg{} | {:.1} t/s | {:.1} t/s | {:.2} | {:.1} GB/s{} | {} |",
                 args.tg,
                 speed(ours(|s| s.tg)),
                 speed(peer(|s| s.tg)),
                 ratio(|s| s.tg),
                 used / 1e9,
+                launches(|s| s.launches[0]),
                 share(used, bandwidth)
             );
         }
@@ -324,12 +336,13 @@ fn run(args: &Args) -> Result<(), String> {
             let speed = |seconds| (n * args.tg) as f64 / seconds;
             let used = bytes_per_token(path)? * speed(ours(|s| s.many)) / n as f64;
             println!(
-                "| {name} | {n} x tg{} | {:.1} t/s | {:.1} t/s | {:.2} | {:.1} GB/s | {} |",
+                "| {name} | {n} x tg{} | {:.1} t/s | {:.1} t/s | {:.2} | {:.1} GB/s{} | {} |",
                 args.tg,
                 speed(ours(|s| s.many)),
                 speed(peer(|s| s.many)),
                 ratio(|s| s.many),
                 used / 1e9,
+                launches(|s| s.launches[1]),
                 share(used, bandwidth)
             );
         }

@@ -1,0 +1,46 @@
+//! The cases: which operations, in which shapes.
+
+mod cache;
+mod experts;
+mod products;
+mod rows;
+
+use rocmforge::quant::GgmlType;
+
+use crate::net::{Case, Size};
+
+/// All cases; with `all`, those too that take a processor long.
+pub fn all(all: bool) -> Vec<Case> {
+    [products::cases(all), rows::cases(all), cache::cases(all), experts::cases(all)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The types that weights may have.
+fn types() -> impl Iterator<Item = GgmlType> {
+    GgmlType::ALL.iter().copied().filter(|ty| ty.is_computable())
+}
+
+fn name(ty: GgmlType) -> String {
+    ty.name().to_lowercase()
+}
+
+/// Graphs for so many tokens, all of them live.
+fn full(tokens: &[usize]) -> Vec<Size> {
+    tokens.iter().map(|&n| (n, n)).collect()
+}
+
+/// One token to nine, the numbers around which ways through kernels change, and fewer tokens than there is room for.
+fn few_and_many() -> Vec<Size> {
+    let mut sizes = full(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 31, 32, 33, 40, 63, 64, 65]);
+    sizes.extend([(2, 1), (4, 3), (8, 1), (8, 5), (16, 9), (32, 11), (64, 1), (64, 33), (128, 65)]);
+    sizes
+}
+
+/// Some of these.
+fn some() -> Vec<Size> {
+    let mut sizes = full(&[1, 2, 3, 8, 9, 33]);
+    sizes.extend([(4, 3), (16, 11), (64, 64)]);
+    sizes
+}
