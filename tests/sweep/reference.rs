@@ -254,9 +254,9 @@ impl Eval<'_> {
                             Op::Add => Near { v: a.v + b.v, e: a.e + b.e },
                             _ => Near { v: a.v * b.v, e: a.e * b.v.abs() + b.e * a.v.abs() + a.e * b.e },
                         };
-                        // A kernel may add what is added to a product first.
-                        let size = if t.op == Op::Add { a.v.abs() + b.v.abs() } else { y.v.abs() };
-                        y.e += UNIT * size;
+                        // What is added to a product may be added up first, which is one rounding more.
+                        let add = 2.0 * (a.v.abs() + b.v.abs());
+                        y.e += UNIT * if t.op == Op::Add { add } else { y.v.abs() };
                     }
                 })
             }
