@@ -11,7 +11,7 @@
 // Heads of up to 8 * L elements. Keys and values are of the type RF_KV, or mixed; L and G are chosen by the
 // host.
 // Bytes moved: each visible cell's keys and values once for each G heads.
-// Error: f32 sums; exponentials to 2 units of their argument and of themselves. Called by src/backend/hip/lower.rs.
+// Error: f32 sums; exponentials to 2 units of their argument and of themselves. Called by src/backend/hip/lower.
 // budget f16: b128
 #include "attention.h"
 #include "pack.h"

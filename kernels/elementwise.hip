@@ -6,7 +6,7 @@
 //   norm:     x / sqrt(mean(x^2) + eps) * weight   error 1e-6 of the result: f32 sums over NORM_THREADS partial sums
 //   binary:   a + b, a * b (b may be one row), silu(a), silu(a) * b
 // Packed results are rounded to half a step of each group's scale.
-// Called by src/backend/hip/lower.rs.
+// Called by src/backend/hip/lower.
 #include "pack.h"
 
 constexpr int THREADS = 256;

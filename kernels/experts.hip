@@ -5,7 +5,7 @@
 // group_by_expert: pairs sorted by expert and then by token; out: [n_expert + 1] offsets, [capacity] the token of each
 //   sorted pair, [capacity] the sorted place of each pair. Grid: (1).
 // combine: y = residual + sum of the k rows of a token, weighted. Grid: (n_tokens, n / CHUNK rounded up).
-// Exact but for exponentials and f32 sums. Called by src/backend/hip/lower.rs.
+// Exact but for exponentials and f32 sums. Called by src/backend/hip/lower.
 #include "args.h"
 
 constexpr int THREADS = 256;

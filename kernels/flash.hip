@@ -6,7 +6,7 @@
 // that none of its rows sees: their keys and values come to LDS as f16, the values transposed. A wave has 16 rows, as
 // columns of its tiles: products with the keys (cells by rows), a running maximum, sum and result (elements by rows),
 // and products of the values with the exponentials, which pass through LDS.
-// Heads of up to D elements. Keys and values are of the type RF_FLASH. Called by src/backend/hip/lower.rs.
+// Heads of up to D elements. Keys and values are of the type RF_FLASH. Called by src/backend/hip/lower.
 // Bytes moved: keys and values that any of the ROWS rows sees once for these, queries and results once.
 // Error: queries, values and exponentials are rounded to f16, sums are f32. Values that f16 cannot hold become the
 // largest that it can, so that no cell matters to a row that does not see it.

@@ -4,7 +4,7 @@
 // matvec_id: y[p][r] for sorted rows p of x, by the matrix of the expert they belong to. Grid: (rows / WAVES, pairs).
 // get_rows: y[i][:] = w[ids[i]][:], exact. Grid: (n_ids, k / 8192 rounded up).
 // Bytes moved: the matrix once for each C columns. Error: f32 sums of k / WAVE products.
-// Called by src/backend/hip/lower.rs.
+// Called by src/backend/hip/lower.
 #include "types.h"
 
 constexpr int THREADS = 256;

@@ -12,7 +12,7 @@
 // columns end at once.
 //   matmul_32, matmul_64   C is 32 or 64
 // Bytes moved: the matrices once for each C columns, x once for each ROWS rows.
-// Error: as matvec.hip. Called by src/backend/hip/lower.rs.
+// Error: as matvec.hip. Called by src/backend/hip/lower.
 // budget: b128 wmma
 #include "types.h"
 

@@ -14,7 +14,7 @@
 //   matvec_swiglu_C  matrices 0 and 1 are gate and up; silu(gate) * up -> packed
 //   matvec_id        column p by the matrix of the expert that the sorted row p belongs to -> y    (grid y: pairs)
 // Error: that of x in 8 bits (half a step of each group's scale), and of f32 sums of k / 32 products.
-// Called by src/backend/hip/lower.rs.
+// Called by src/backend/hip/lower.
 // budget: b128 dot4
 #include "pack.h"
 #include "types.h"
@@ -29,8 +29,11 @@ constexpr int NORM_THREADS = 512;
 // registers than others while they are on their way: two waves with half of the groups each have more of them there.
 template <int C, int WAVES> constexpr int PARTS = C > 1 ? 1 : (WAVE == 32 && T::BLOCK > 32 ? 2 : 1) * WAVES * WAVE / THREADS;
 template <int C, int WAVES> constexpr int ROWS = TILE * PARTS<C, WAVES> / WAVES;
-// Rows of each of M matrices that a wave makes at a time: of many columns few, as more do not fit the registers.
-template <int C, int M, int WAVES> constexpr int PASS = C == 8 ? (T::BLOCK > 32 ? 1 : 2) : M == 2 && T::BLOCK == 32 && sizeof(T::Raw) > 32 ? 2 : C == 1 && ROWS<C, WAVES> > 8 / M ? 8 / M : ROWS<C, WAVES>;
+// Rows of each of M matrices that a wave makes at a time: no more than fit the registers with the columns, or of one
+// column with all that is on its way.
+template <int M> constexpr int MOST = M == 2 && T::BLOCK == 32 && sizeof(T::Raw) > 32 ? 2 : 8 / M;
+template <int C, int M, int WAVES> constexpr int PASS =
+    C == 8 ? (T::BLOCK > 32 ? 1 : 2) : C == 1 && ROWS<C, WAVES> > MOST<M> ? MOST<M> : ROWS<C, WAVES>;
 // Blocks to a multiprocessor, see KERNEL_AT.
 #define BLOCKS (T::BLOCK > 32 ? 2 : 3)
 

@@ -8,7 +8,7 @@
 // kv_write: heads of each token to its cell. Grid: (n_tokens, n_head_kv).
 // kv_rope: all cached keys turned by a row of the table each. Grid: (n_cells, n_head_kv).
 // Pairs are neighbours (NORM) or halves of the first n_rot elements (NEOX). One rounding to the cache's type.
-// Called by src/backend/hip/lower.rs.
+// Called by src/backend/hip/lower.
 #include "kv.h"
 
 constexpr int THREADS = 128;
