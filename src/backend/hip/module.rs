@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -210,7 +211,10 @@ fn keep(path: &Path, object: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let part = path.with_extension(format!("{}.part", std::process::id()));
+    // A name of its own for each thread of each process.
+    static SERIAL: AtomicUsize = AtomicUsize::new(0);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let part = path.with_extension(format!("{}-{serial}.part", std::process::id()));
     let mut file = fs::File::create(&part)?;
     let written = file.write_all(object).and_then(|()| file.write_all(&Sha256::digest(object)));
     drop(file);

@@ -81,10 +81,10 @@ pub fn build(compiler: &Compiler, wanted: &Wanted) -> Result<Vec<Built>, String>
                 continue;
             }
             // Under another name first: who reads meanwhile, or is interrupted, sees all or nothing.
-            let part = job.path.with_extension(format!("{}.part", std::process::id()));
+            let part = unfinished(&job.path);
             compiler.compile(wanted.sources, &job.unit, &job.target, &part)?;
             if let Some(kept) = kept {
-                let kept_part = kept.with_extension(format!("{}.part", std::process::id()));
+                let kept_part = unfinished(&kept);
                 fs::copy(&part, &kept_part).map_err(io(&kept_part))?;
                 fs::rename(&kept_part, &kept).map_err(io(&kept))?;
             }
@@ -109,6 +109,13 @@ pub fn build(compiler: &Compiler, wanted: &Wanted) -> Result<Vec<Built>, String>
         Ok(Some(e)) => Err(e),
         Err(_) => Err("a compiling thread died".into()),
     }
+}
+
+/// A name for `path` until it is whole, which nobody else uses.
+fn unfinished(path: &Path) -> PathBuf {
+    static SERIAL: AtomicUsize = AtomicUsize::new(0);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    path.with_extension(format!("{}-{serial}.part", std::process::id()))
 }
 
 /// All headers of the folder: any of them may be included by any source.
