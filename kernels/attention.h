@@ -23,8 +23,3 @@ struct Attention {
     float eps;
     int n_rot, neox;
 };
-
-DEVICE void load_8(const float *p, float (&v)[8]) {
-    F4 a = load<F4>(p), b = load<F4>(p + 4);
-    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-}

@@ -2,11 +2,11 @@
 // the cells that the mask shows, times v.
 //
 // Grid: (n_head_kv * ceil(heads per kv head / G), splits, n_tokens). Block: THREADS. A block takes up to G query
-// heads of one kv head and a range of cells, of which it lists those that are seen, so that what the sequences of a
-// batch have between each other costs nothing; its waves take chunks of the list in turn; in a wave, L lanes share a
-// cell with 8 elements each. Each keeps a running maximum, sum and accumulator, merged in LDS and written as a partial
-// result; the block that arrives last at the counter of its heads merges the splits in their order, so that the
-// result does not depend on which that is.
+// heads of one kv head and a range of cells, of which it lists those that are seen, so that of what the sequences of a
+// batch have between each other only the mask is read; its waves take chunks of the list in turn; in a wave, L lanes
+// share a cell with 8 elements each. Each keeps a running maximum, sum and accumulator, merged in LDS and written as a
+// partial result; the block that arrives last at the counter of its heads merges the splits in their order, so that
+// the result does not depend on which that is.
 // How many cells there are is read from device memory; splits beyond them end at once.
 // Heads of up to 8 * L elements. Keys and values are of the type RF_KV, or mixed; L and G are chosen by the
 // host.
@@ -59,7 +59,7 @@ template <int L> DEVICE void ready(const Attention &a, const float *x, const flo
     for (int j = 0; j < 8; j++) v[j] = !inside ? 0 : turns ? w[j] : v[j];
 }
 
-// Cells that a lane has on their way at a time. More cost more to fetch, as instructions, than they save.
+// Cells that a lane has on their way at a time: as many as leave a step of 512 threads enough registers.
 constexpr int UNROLL = 4;
 
 // The words of a mask from cell `at` to `end`, and the word that has this thread's cell.

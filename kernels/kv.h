@@ -12,10 +12,9 @@ struct Cache {
     int type, unused;
 };
 
-// Calls `f` with the type of a cache.
+// Calls `f` with the type that a cache says.
 template <int TYPE> struct Typed { static constexpr int type = TYPE; };
-template <int TYPE, class F> DEVICE void with_type(const Cache &c, F f) {
-    if constexpr (TYPE != mixed) return f(Typed<TYPE>());
+template <class F> DEVICE void with_type(const Cache &c, F f) {
     switch (c.type) {
     case f32: return f(Typed<f32>());
     case f16: return f(Typed<f16>());
@@ -55,14 +54,18 @@ template <int TYPE> DEVICE void store(const Cache &c, int head, int cell, int i,
     }
 }
 
+DEVICE void load_8(const float *p, float (&v)[8]) {
+    F4 a = load<F4>(p), b = load<F4>(p + 4);
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+}
+
 // Eight elements of a cell, from i on, a multiple of 8.
 template <int TYPE> DEVICE void fetch_8(const u8 *h, const Cache &c, int cell, int i, float (&v)[8]) {
     long at = (long)cell * c.dim + i;
     if constexpr (TYPE == mixed) {
-        with_type<TYPE>(c, [&](auto t) { fetch_8<decltype(t)::type>(h, c, cell, i, v); });
+        with_type(c, [&](auto t) { fetch_8<decltype(t)::type>(h, c, cell, i, v); });
     } else if constexpr (TYPE == f32) {
-        F4 a = load<F4>(h + at * 4), b = load<F4>(h + at * 4 + 16);
-        v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+        load_8((const float *)h + at, v);
     } else if constexpr (TYPE == q8_0) {
         U2 q = load<U2>(h + at);
         float d = f16_to_f32(load<u16>(h + (long)c.n_cells * c.dim + at / 32 * 2));
@@ -84,7 +87,7 @@ template <int TYPE> DEVICE void fetch_8(const u8 *h, const Cache &c, int cell, i
 template <int TYPE> DEVICE void store_8(u8 *h, const Cache &c, int cell, int i, float (&v)[8], bool writes) {
     long at = (long)cell * c.dim + i;
     if constexpr (TYPE == mixed) {
-        with_type<TYPE>(c, [&](auto t) { store_8<decltype(t)::type>(h, c, cell, i, v, writes); });
+        with_type(c, [&](auto t) { store_8<decltype(t)::type>(h, c, cell, i, v, writes); });
     } else if constexpr (TYPE == f32) {
         if (writes) {
             *(F4 *)(h + at * 4) = F4{v[0], v[1], v[2], v[3]};

@@ -133,10 +133,11 @@ pub enum Device {
 }
 
 impl Device {
-    /// The backend for it; for [`Device::Auto`], the processor.
+    /// The backend for it. [`Device::Auto`] has none: which device that is depends on the model.
     pub fn open(self) -> Result<Arc<dyn Backend>> {
         match self {
-            Device::Auto | Device::Cpu => Ok(Arc::new(cpu::Cpu::new()?)),
+            Device::Auto => Err(crate::Error::InvalidArgument("auto is not one device: name it".into())),
+            Device::Cpu => Ok(Arc::new(cpu::Cpu::new()?)),
             #[cfg(unix)]
             Device::Gpu(index) => Ok(Arc::new(hip::Hip::open(index)?)),
             #[cfg(not(unix))]

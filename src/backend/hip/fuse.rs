@@ -82,9 +82,9 @@ pub(super) fn steps(graph: &Graph) -> (Vec<Step>, Vec<usize>) {
     let few = graph.n_tokens <= MAX_COLUMNS;
     let runs = |i: &usize| !graph.nodes[*i].op.is_leaf() && graph.nodes[*i].op != Op::View;
     let ids: Vec<TensorId> = (0..graph.nodes.len()).filter(runs).map(|i| TensorId(i as u32)).collect();
-    let finders =
-        [Fuse::attend, Fuse::swiglu, Fuse::then_norm, Fuse::products, Fuse::rope_write, Fuse::attend_pack];
-    for find in &finders[if few { 0 } else { 3 }..] {
+    let of_few = [Fuse::attend, Fuse::swiglu, Fuse::then_norm];
+    let of_any = [Fuse::products, Fuse::rope_write, Fuse::attend_pack];
+    for find in of_few.iter().filter(|_| few).chain(&of_any) {
         for &id in &ids {
             if !fuse.taken[id.0 as usize]
                 && let Some(step) = find(&fuse, id)
@@ -196,14 +196,6 @@ impl Fuse<'_> {
         (plain(gate) && plain(up) && same && is_group).then_some(Step::SwiGlu { gate, up, gated })
     }
 
-    /// Whether the blocks of an attention make whole groups of its result.
-    fn packs(&self, attention: TensorId) -> bool {
-        let [q, k, v] = [0, 1, 2].map(|i| self.graph.node(self.src(attention, i)).ne);
-        let (dim, per_kv) = (v[0], q[1] / v[2]);
-        let heads = heads_of_block(per_kv, k[1]);
-        (dim * heads).is_multiple_of(32) && (dim * (per_kv % heads)).is_multiple_of(32)
-    }
-
     /// What comes before an attention, if nothing else asks for it: the rotation of its queries, that of its
     /// keys, and the writes of keys and values.
     fn before(&self, attention: TensorId) -> Option<[TensorId; 4]> {
@@ -229,17 +221,22 @@ impl Fuse<'_> {
         (same && free).then_some(Step::RopeWrite { rope, k_rope, k_write, v_write })
     }
 
+    /// The packed result of an attention, if nothing else is asked for and heads are whole groups of it.
+    fn pack(&self, attention: TensorId) -> Option<TensorId> {
+        let dim = self.graph.node(self.src(attention, 2)).ne[0];
+        match self.readers[attention.0 as usize][..] {
+            [pack] if self.op(pack) == Op::Pack && self.only(attention, pack) => {
+                dim.is_multiple_of(32).then_some(pack)
+            }
+            _ => None,
+        }
+    }
+
     fn attend_pack(&self, attention: TensorId) -> Option<Step> {
         if !matches!(self.op(attention), Op::Attention { .. }) {
             return None;
         }
-        let dim = self.graph.node(self.src(attention, 2)).ne[0];
-        match self.readers[attention.0 as usize][..] {
-            [pack] if self.op(pack) == Op::Pack && self.only(attention, pack) && dim.is_multiple_of(32) => {
-                Some(Step::AttendPack { attention, pack })
-            }
-            _ => None,
-        }
+        Some(Step::AttendPack { attention, pack: self.pack(attention)? })
     }
 
     fn attend(&self, attention: TensorId) -> Option<Step> {
@@ -271,10 +268,7 @@ impl Fuse<'_> {
         if !whole(k) || !whole(v) {
             return None;
         }
-        let pack = match self.readers[attention.0 as usize][..] {
-            [p] if self.op(p) == Op::Pack && self.only(attention, p) && self.packs(attention) => Some(p),
-            _ => None,
-        };
+        let pack = self.pack(attention);
         nodes.extend(pack);
         Some(Step::Attend(Attend { q, k, v, q_norm, k_norm, rope, attention, pack, nodes }))
     }

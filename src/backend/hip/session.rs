@@ -64,8 +64,8 @@ struct Program {
     exec: Option<GraphExec>,
     outputs: Vec<Output>,
     uses_shift: bool,
-    /// Bytes of the hidden rows that it reads, at most.
-    hidden_bytes: usize,
+    /// The hidden rows that it reads: elements of one, and what bounds how many there are.
+    hidden: Option<(usize, Extent)>,
 }
 
 impl Program {
@@ -231,9 +231,11 @@ impl HipSession {
                 // SAFETY: as above.
                 unsafe { stream.upload(start + from as u64, &arena.host, range) }?;
             }
-            if program.hidden_bytes > 0 {
+            if let Some((row, extent)) = program.hidden {
                 let from = self.input_offset(Input::Hidden);
-                let range = from..from + program.hidden_bytes;
+                let graph = &program.graph;
+                let rows = if extent == Extent::Tokens { graph.n_tokens } else { graph.n_outputs };
+                let range = from..from + rows * row * 4;
                 // SAFETY: as above.
                 unsafe { stream.upload(start + from as u64, &arena.host, range) }?;
             }
@@ -300,20 +302,19 @@ impl Session for HipSession {
         }
         let input = |input| graph.nodes.iter().find(|n| n.op == Op::Input(input));
         let uses_shift = input(Input::CellShift).is_some();
-        let hidden = input(Input::Hidden);
+        let hidden = input(Input::Hidden).map(|n| (n.ne[0], n.extent));
         let need = Sizes {
             n_tokens: graph.n_tokens,
             shifts: uses_shift,
-            hidden: hidden.map_or(0, |n| n.ne[0]),
+            hidden: hidden.map_or(0, |(row, _)| row),
             counters: layout.needs.counters * 4,
             partial: layout.needs.partial_bytes,
             results: layout.plan.arena_bytes,
             outputs: outputs.iter().map(|o| o.bytes(graph.n_tokens, graph.n_outputs)).sum(),
         };
-        let hidden_bytes = hidden.map_or(0, |n| n.n_bytes());
         self.fit(need)?;
         let graph = graph.clone();
-        self.programs.push(Program { graph, layout, exec: None, outputs, uses_shift, hidden_bytes });
+        self.programs.push(Program { graph, layout, exec: None, outputs, uses_shift, hidden });
         let i = self.programs.len() - 1;
         self.capture(i).inspect_err(|_| drop(self.programs.pop()))?;
         Ok(ProgramId(i))
@@ -445,9 +446,9 @@ impl HipSession {
         if program.uses_shift {
             put(offset(Input::CellShift), bytemuck::cast_slice(&inputs.cell_shift));
         }
-        if let Some(hidden) = program.graph.nodes.iter().find(|t| t.op == Op::Input(Input::Hidden)) {
-            let rows = inputs.live(hidden.extent, 0);
-            put(offset(Input::Hidden), bytemuck::cast_slice(&inputs.hidden[..rows * hidden.ne[0]]));
+        if let Some((row, extent)) = program.hidden {
+            let rows = inputs.live(extent, 0);
+            put(offset(Input::Hidden), bytemuck::cast_slice(&inputs.hidden[..rows * row]));
         }
         let exec =
             program.exec.as_ref().ok_or_else(|| Error::Internal("a program was not captured".into()))?;

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Rows that a block of `matmul.hip` makes, elements of k that it takes at a time, and the columns that it
-/// makes at most.
+/// Rows that a block of `matmul.hip` makes, elements of k that it takes at a time, the columns that it
+/// makes at most, and the parts of k that one block adds up at most.
 const ROWS: usize = 128;
 const DEPTH: usize = 64;
 const COLUMNS: [usize; 2] = [32, 64];
