@@ -2,6 +2,13 @@
 #pragma once
 #include "kv.h"
 
+// Lines of memory (device.h).
+struct Ahead {
+    const u8 *p;
+    long lines;
+};
+constexpr int N_AHEAD = 4;
+
 struct Attention {
     const float *q; // element strides: q_token, q_head
     Cache k, v;
@@ -22,4 +29,7 @@ struct Attention {
     const int *cell;
     float eps;
     int n_rot, neox;
+    int unused;
+    // What the launches after this one read first.
+    Ahead ahead[N_AHEAD];
 };

@@ -87,6 +87,19 @@ DEVICE int append(const Window &w, int at, int end, int *list, int count) {
     return count;
 }
 
+// How the cells are split.
+struct Cut {
+    int each; // words of the mask
+    int active; // splits that have some
+};
+DEVICE Cut cut(int n_kv, int splits) {
+    // Whole words of the mask to each split, and at least WORDS: merging splits costs as much as reading them.
+    const int words = (n_kv + 63) / 64, active = (words + WORDS - 1) / WORDS;
+    if (active <= splits) return {WORDS, active};
+    const int each = (words + splits - 1) / splits;
+    return {each, (words + each - 1) / each};
+}
+
 template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attention &a) {
     constexpr int THREADS = ::THREADS<G, FUSED>, WAVES = THREADS / WAVE;
     constexpr int SUB = WAVE / L; // cells of a wave beside each other
@@ -116,6 +129,14 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     // In units of 2^x.
     const float scale = a.scale * LOG2_E;
     if constexpr (FUSED) {
+        // Splits without cells have time for what comes after; the first has some, and does not wait to know.
+        if (const int active = split > 0 ? cut(run.n_kv, a.splits).active : 1; split >= active) {
+            const long start = ((long)(split - active) * a.blocks + block_x()) * THREADS + thread();
+            const long step = (long)(a.splits - active) * a.blocks * THREADS;
+            for (int n = 0; n < N_AHEAD; n++)
+                for (long line = start; line < a.ahead[n].lines; line += step) fetch_ahead(a.ahead[n].p + line * LINE);
+            return;
+        }
         // A wave makes each head ready: the queries, then the key.
         struct alignas(16) Heads { float e[G + 1][L * 8]; };
         LDS Heads ready_heads;
@@ -146,26 +167,21 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     }
 
     if (token >= run.n_tokens) return;
-    // Whole words of the mask to each split, and at least WORDS: merging splits costs as much as reading them.
-    const int words = (run.n_kv + 63) / 64;
-    int each = WORDS, active = (words + WORDS - 1) / WORDS;
-    if (active > a.splits) {
-        each = (words + a.splits - 1) / a.splits;
-        active = (words + each - 1) / each;
-    }
+    const auto [each, active] = cut(run.n_kv, a.splits);
     if (split >= active) return;
-    const int begin = split * each * 64, end = begin + each * 64 < words * 64 ? begin + each * 64 : words * 64;
+    const int cells = (run.n_kv + 63) / 64 * 64;
+    const int begin = split * each * 64, end = begin + each * 64 < cells ? begin + each * 64 : cells;
     if (each != WORDS) look(window, mask, begin, end);
 
     u8 *keys = head_of<TYPE>(a.k, kv), *values = head_of<TYPE>(a.v, kv);
     if constexpr (FUSED) {
-        // The split that has the token's cell writes it; who reads it has it at hand. Two chunks of one kv head write
-        // the same.
-        const bool writes = wave() == 0 && sub == 0 && new_cell >= begin && new_cell < end;
+        // The split that has the token's cell writes it; nobody reads it, since all have it at hand.
+        const bool writes = wave() == 0 && sub == 0 && first == 0 && new_cell >= begin && new_cell < end;
         store_8<TYPE>(keys, a.k, new_cell, i, new_k, key && writes);
         store_8<TYPE>(values, a.v, new_cell, i, new_v, value && writes);
     }
 
+    const int beside = new_cell == 0; // a cell that is not the new one
     float most[G], sum[G], acc[G][8];
 #pragma unroll
     for (int g = 0; g < G; g++) {
@@ -192,10 +208,11 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
                 // In place of what is beyond the list's end, its first.
                 const int n = base + u * SUB + sub;
                 cell[u] = list[n < count ? n : 0];
-                fetch_8<TYPE>(keys, a.k, cell[u], key_at, k[u]);
+                fetch_8<TYPE>(keys, a.k, FUSED && cell[u] == new_cell ? beside : cell[u], key_at, k[u]);
             }
 #pragma unroll
-            for (int u = 0; u < UNROLL; u++) fetch_8<TYPE>(values, a.v, cell[u], value_at, v[u]);
+            for (int u = 0; u < UNROLL; u++)
+                fetch_8<TYPE>(values, a.v, FUSED && cell[u] == new_cell ? beside : cell[u], value_at, v[u]);
 #pragma unroll
             for (int u = 0; u < UNROLL; u++) {
                 if (FUSED && cell[u] == new_cell) {

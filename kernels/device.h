@@ -153,6 +153,30 @@ template <class Op, int n, class T> DEVICE T reduce(T v) {
     return v;
 }
 
+// The sums over a wave of each of N values, a power of two: lane l gets that of value l % N. `v` has the M of them that
+// this lane still cares for.
+template <int N, int M> DEVICE float reduce_each(const float (&v)[M]) {
+    if constexpr (M > 1) {
+        const bool upper = lane() & M / 2;
+        float half[M / 2];
+#pragma unroll
+        for (int i = 0; i < M / 2; i++) {
+            const float low = v[i], high = v[i + M / 2];
+            half[i] = (upper ? high : low) + swap_lanes<M / 2>(upper ? low : high);
+        }
+        return reduce_each<N>(half);
+    } else {
+        float sum = v[0];
+        if constexpr (N <= 1) sum += swap_lanes<1>(sum);
+        if constexpr (N <= 2) sum += swap_lanes<2>(sum);
+        if constexpr (N <= 4) sum += swap_lanes<4>(sum);
+        if constexpr (N <= 8) sum += swap_lanes<8>(sum);
+        if constexpr (N <= 16) sum += swap_lanes<16>(sum);
+        if constexpr (WAVE > 32) sum += swap_lanes<WAVE / 2>(sum);
+        return sum;
+    }
+}
+
 // --- Arithmetic.
 
 // c plus the four products of the signed bytes of a and b.
@@ -287,6 +311,17 @@ struct alignas(8) U2 { u32 x, y; };
 struct alignas(16) F4 { float x, y, z, w; };
 
 template <class T> DEVICE T load(const void *p) { return *(const T *)p; }
+
+// Has the LINE bytes at `p` brought to the L2 cache, so that who reads them next waits less.
+constexpr int LINE = 128;
+DEVICE void fetch_ahead(const u8 *p) {
+#ifdef __CUDACC__
+#pragma unroll
+    for (int i = 0; i < LINE; i += 32) asm volatile("prefetch.global.L2 [%0];" ::"l"(p + i));
+#else
+    asm volatile("" ::"v"(load<u32>(p)));
+#endif
+}
 
 // --- Products of tiles of bytes: 16 rows and 16 columns, 16 or 32 elements deep.
 //

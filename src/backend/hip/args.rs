@@ -36,7 +36,7 @@ args! {
         n_expert: i32,
         extent: i32,
         capacity: i32,
-        pad: i32,
+        types: [i32; 3],
         grids: Grids,
     }
     MatMul {
@@ -191,8 +191,11 @@ args! {
         eps: f32,
         n_rot: i32,
         neox: i32,
-        pad2: i32,
+        pad: i32,
+        ahead: [Ahead; N_AHEAD],
     }
+    /// Lines of memory that later launches read.
+    Ahead { p: u64, lines: u64, }
     TopK { x: u64, ids: u64, n: i32, k: i32, extent: i32, capacity: i32, run: u64, }
     ExpertWeights {
         logits: u64,
@@ -239,6 +242,9 @@ pub(super) struct RopeTable {
     /// Angle per position of each pair.
     pub frequency: [f64; MAX_PAIRS],
 }
+
+/// Pieces of memory that an attention can have brought closer.
+pub(super) const N_AHEAD: usize = 4;
 
 /// Pairs of a head that can rotate.
 pub(super) const MAX_PAIRS: usize = 128;

@@ -27,7 +27,7 @@ pub(super) fn heads_of_block(per_kv: usize, n_cells: usize) -> usize {
 pub(super) enum Step {
     /// One node.
     Node(TensorId),
-    /// Products of one packed input with matrices of one type.
+    /// Products of one packed input with matrices of one type, or of one row with any.
     Products(Vec<TensorId>),
     /// A product and the norm that packs what it makes; the latter lazily (`kernels/matvec.hip`).
     ThenNorm { product: TensorId, norm: TensorId },
@@ -159,12 +159,14 @@ impl Fuse<'_> {
 
     fn products(&self, id: TensorId) -> Option<Step> {
         let ty = self.product(id)?;
+        let one = self.graph.node(id).n_rows() == 1;
         let alone = |id: TensorId| !matches!(self.op(id), Op::MatMul { residual: true, .. });
         let mut all = vec![id];
         if alone(id) {
             let x = self.src(id, 1);
-            let others =
-                self.readers[x.0 as usize].iter().filter(|&&r| r > id && self.product(r) == Some(ty));
+            let others = self.readers[x.0 as usize]
+                .iter()
+                .filter(|&&r| r > id && self.product(r).is_some_and(|t| one || t == ty));
             all.extend(others.filter(|&&r| alone(r) && self.src(r, 1) == x).take(2));
         }
         Some(Step::Products(all))

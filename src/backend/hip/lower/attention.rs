@@ -23,6 +23,11 @@ const FLASH_ROWS: usize = 64;
 const FLASH_TOKENS: usize = 64;
 const FLASH_DIM: usize = 128;
 
+/// Bytes of a line of a cache (`fetch_ahead`), and how many of them an attention brings closer for those after
+/// it: more have it wait, where it takes a few microseconds itself.
+const LINE: u64 = 128;
+const AHEAD_LINES: u64 = (2 << 20) / LINE;
+
 /// Threads of the blocks of a step that take one head.
 const STEP_THREADS: u32 = 512;
 
@@ -245,7 +250,23 @@ impl Lower<'_> {
         self.launch((&unit, kernel), grid, 4 * self.kernels.device().info().wave, &a)
     }
 
-    pub(super) fn attend(&mut self, s: &Attend) -> Result<()> {
+    /// What the products of `next` read first, up to the next attention.
+    fn ahead(&self, next: &[Step]) -> Result<[Ahead; N_AHEAD]> {
+        let mut left = AHEAD_LINES;
+        let steps = next.iter().take_while(|s| !matches!(s, Step::Attend(_)));
+        let products =
+            steps.flat_map(Step::nodes).filter(|&id| matches!(self.node(id).op, Op::MatMul { .. }));
+        let mut ahead = [Ahead::default(); N_AHEAD];
+        for (to, id) in ahead.iter_mut().zip(products) {
+            let w = self.src(id, 0);
+            let lines = left.min(self.node(w).n_bytes() as u64 / LINE);
+            *to = Ahead { p: self.address(w)?, lines };
+            left -= lines;
+        }
+        Ok(ahead)
+    }
+
+    pub(super) fn attend(&mut self, s: &Attend, next: &[Step]) -> Result<()> {
         let (mut a, shape) = self.attention_args(s.attention, s.q)?;
         match s.pack {
             Some(pack) => a.packed = self.address(pack)?,
@@ -265,6 +286,7 @@ impl Lower<'_> {
             }
         }
         a.cell = (self.at.inputs)(Input::Cells);
+        a.ahead = self.ahead(next)?;
         a.n_rot = n_rot as i32;
         a.neox = i32::from(style == RopeStyle::Neox);
         self.launch_attention("attention_step", s.attention, &a, &shape)

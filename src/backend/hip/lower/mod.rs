@@ -114,7 +114,9 @@ pub(super) fn lower(
         .filter_map(|s| if let Step::ThenNorm { norm, .. } = s { Some(*norm) } else { None });
     let lazy = lazy.collect();
     let mut l = Lower { graph, plan: &layout.plan, at, weights, kernels, n_cu, lazy, out: Vec::new() };
-    layout.steps.iter().try_for_each(|step| l.step(step))?;
+    for (i, step) in layout.steps.iter().enumerate() {
+        l.step(step, &layout.steps[i + 1..])?;
+    }
     Ok(l.out)
 }
 
@@ -201,13 +203,14 @@ impl Lower<'_> {
         }
     }
 
-    fn step(&mut self, step: &Step) -> Result<()> {
+    /// Makes the launch of a step; `next` are those after it.
+    fn step(&mut self, step: &Step, next: &[Step]) -> Result<()> {
         match step {
             Step::Node(id) => self.single(*id),
             Step::Products(ids) => self.products(ids),
             Step::ThenNorm { product, norm } => self.then_norm(*product, *norm),
             Step::SwiGlu { gate, up, gated } => self.swiglu(*gate, *up, *gated),
-            Step::Attend(a) => self.attend(a),
+            Step::Attend(a) => self.attend(a, next),
             Step::RopeWrite { rope, k_rope, k_write, v_write } => {
                 self.rope_write(*rope, *k_rope, *k_write, *v_write)
             }

@@ -128,6 +128,7 @@ impl Lower<'_> {
                 continue;
             };
             a.w[m] = self.weight(self.src(id, 0))?;
+            a.types[m] = self.ggml(self.src(id, 0))? as i32;
             (a.bias[m], a.residual) = self.added(id)?;
             a.y[m] = self.address(id)?;
             tiles += self.node(id).ne[0].div_ceil(TILE);
@@ -135,8 +136,9 @@ impl Lower<'_> {
             a.strides[m] = (self.node(id).nb[1] / 4) as i32;
         }
         let (n, each) = self.columns(first);
-        let (unit, kernel) = (self.unit("matvec", self.src(first, 0))?, format!("matvec_{each}"));
-        self.launch((&unit, &kernel), [tiles, n, 1], THREADS, &a)
+        let same = a.types[..ids.len()].iter().all(|t| *t == a.types[0]);
+        let unit = if same { self.unit("matvec", self.src(first, 0))? } else { "matvec_mixed".into() };
+        self.launch((&unit, &format!("matvec_{each}")), [tiles, n, 1], THREADS, &a)
     }
 
     pub(super) fn then_norm(&mut self, product: TensorId, norm: TensorId) -> Result<()> {
