@@ -11,7 +11,7 @@ use super::stream::{GraphExec, Stream};
 use super::weights::HipWeights;
 use crate::backend::{AbortCheck, Inputs, KvHead, KvSpec, ProgramId, Session, SessionMemory, SessionSpec};
 use crate::graph::passes::Packing;
-use crate::graph::{Extent, Graph, Input, KvHalf, Op, Tensor};
+use crate::graph::{DType, Extent, Graph, Input, KvHalf, Op, Tensor, TensorId};
 use crate::quant::GgmlType;
 use crate::{Error, Result};
 
@@ -71,14 +71,36 @@ struct Program {
 impl Program {
     /// Whether a run gives a row of each output, neither more nor none.
     fn has_single_rows(&self) -> bool {
-        self.outputs.iter().all(|o| o.bytes(self.graph.n_tokens, self.graph.n_outputs) == o.row * 4)
+        has_single_rows(&self.graph)
     }
+}
+
+fn has_single_rows(graph: &Graph) -> bool {
+    outputs(graph).all(|id| match graph.node(id).extent {
+        Extent::Tokens => graph.n_tokens == 1,
+        _ => graph.n_outputs == 1,
+    })
+}
+
+/// Whether a kernel writes an output to the host itself, instead of a copy that comes after it: a single row
+/// that nothing else reads, and that is made in whole lines, as products of quantised matrices are.
+fn goes_to_host(graph: &Graph, id: TensorId) -> bool {
+    let node = graph.node(id);
+    let lines = matches!(node.op, Op::MatMul { .. })
+        && matches!(graph.node(node.src[0]).dtype, DType::Ggml(ty) if ty.block_len() > 1);
+    lines && has_single_rows(graph) && !graph.nodes.iter().any(|n| n.src.contains(&id))
+}
+
+/// The roots of a graph that a run gives back.
+fn outputs(graph: &Graph) -> impl Iterator<Item = TensorId> {
+    graph.roots.iter().copied().filter(|&r| !graph.node(r).op.has_effect())
 }
 
 /// A result that goes back to the host.
 struct Output {
-    /// In the arena's results.
-    offset: usize,
+    id: TensorId,
+    /// In the arena's results; none where the kernel that makes it writes it to the host itself.
+    offset: Option<usize>,
     /// Elements of a row.
     row: usize,
     extent: Extent,
@@ -215,6 +237,16 @@ impl HipSession {
             partial,
             counters,
             inputs: &|input| start + self.input_offset(input) as u64,
+            outputs: &|id| {
+                let mut at = arena.host.as_ptr() as u64 + self.input_bytes() as u64;
+                for o in &program.outputs {
+                    if o.id == id && o.offset.is_none() {
+                        return Some(at);
+                    }
+                    at += o.row as u64 * 4;
+                }
+                None
+            },
             run: start,
             kv: &self.halves,
         };
@@ -244,7 +276,7 @@ impl HipSession {
                 // the arena, all of which outlive the graph; modules live as long as the weights.
                 unsafe { stream.launch(&l.function, l.grid, l.block, 0, &l.args) }?;
             }
-            // A single row is there whenever the program runs: its copy is recorded too.
+            // A single row is there whenever the program runs: if it is copied, that is recorded too.
             if program.has_single_rows() { self.download(stream, program, arena, [1, 1]) } else { Ok(()) }
         })?;
         self.programs[i].exec = Some(exec);
@@ -293,12 +325,13 @@ impl Session for HipSession {
     fn compile(&mut self, graph: &Graph) -> Result<ProgramId> {
         let layout = Layout::new(graph, self.weights.device.info().n_cu as usize);
         let mut outputs = Vec::new();
-        for &root in graph.roots.iter().filter(|r| !graph.node(**r).op.has_effect()) {
-            let offset = layout.plan.offsets[root.0 as usize];
+        for id in self::outputs(graph) {
+            let offset = layout.plan.offsets[id.0 as usize];
             let offset = offset
                 .ok_or_else(|| Error::Internal("an output of a graph lies outside the arena".into()))?;
-            let root = graph.node(root);
-            outputs.push(Output { offset, row: root.ne[0], extent: root.extent });
+            let root = graph.node(id);
+            let offset = (!goes_to_host(graph, id)).then_some(offset);
+            outputs.push(Output { id, offset, row: root.ne[0], extent: root.extent });
         }
         let input = |input| graph.nodes.iter().find(|n| n.op == Op::Input(input));
         let uses_shift = input(Input::CellShift).is_some();
@@ -473,8 +506,10 @@ impl HipSession {
         let mut to = self.input_bytes();
         for output in &program.outputs {
             let bytes = output.bytes(n_tokens, n_outputs);
-            if bytes > 0 {
-                let from = results + output.offset as u64;
+            if let Some(offset) = output.offset
+                && bytes > 0
+            {
+                let from = results + offset as u64;
                 // SAFETY: the arena has this output, and room for it on the host.
                 unsafe { stream.download(&arena.host, to, from, bytes) }?;
             }

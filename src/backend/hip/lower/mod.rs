@@ -48,6 +48,8 @@ pub(super) struct Addresses<'a> {
     pub counters: u64,
     /// Of each input.
     pub inputs: &'a dyn Fn(Input) -> u64,
+    /// Of the outputs that kernels write to the host.
+    pub outputs: &'a dyn Fn(TensorId) -> Option<u64>,
     /// The counts of a run, [`RunCounts`].
     pub run: u64,
     /// Of the halves of each layer's cache.
@@ -153,9 +155,10 @@ impl Lower<'_> {
             Op::Input(input) => (self.at.inputs)(input),
             Op::Weight(w) => self.weights.get(w)?.address,
             Op::Kv(il, half) => self.at.kv[il as usize][usize::from(half == KvHalf::V)],
-            _ => match self.plan.offsets[owner.0 as usize] {
-                Some(at) => self.at.arena + at as u64,
-                None => return Err(Error::Internal(format!("tensor {} has no memory", owner.0))),
+            _ => match ((self.at.outputs)(owner), self.plan.offsets[owner.0 as usize]) {
+                (Some(at), _) => at,
+                (None, Some(at)) => self.at.arena + at as u64,
+                (None, None) => return Err(Error::Internal(format!("tensor {} has no memory", owner.0))),
             },
         };
         Ok(start + offset)
