@@ -44,6 +44,9 @@ struct Args {
     /// Tokens generated.
     #[arg(long, default_value_t = 64)]
     tg: usize,
+    /// Tokens in the cache before those generated.
+    #[arg(long, default_value_t = 0)]
+    depth: usize,
     /// Threads of both.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -98,22 +101,26 @@ impl Sample {
 }
 
 fn measure(engine: &mut dyn Engine, load: f64, args: &Args) -> Result<Sample, String> {
-    let tokens = random_prompt(args.pp + args.tg, engine.n_vocab(), 1);
-    let item = |i: usize| Item { token: tokens[i], pos: i as i32, seq: 0, logits: i + 1 >= args.pp };
-    let prompt: Vec<Item> = (0..args.pp).map(item).collect();
+    let tokens = random_prompt(args.pp.max(args.depth + args.tg), engine.n_vocab(), 1);
+    let item = |i: usize, logits: bool| Item { token: tokens[i], pos: i as i32, seq: 0, logits };
+    let prompt = |n: usize| (0..n).map(|i| item(i, i + 1 == n)).collect::<Vec<_>>();
     let mut sample = Sample { load, pp: 0.0, tg: 0.0, many: 0.0, resident: 0.0, launches: [0.0; 2] };
     // The first round warms up; it generates a little only.
     for n_generate in [4, args.tg] {
         engine.clear();
         let start = Instant::now();
-        if !prompt.is_empty() {
-            engine.run(&prompt)?;
+        if args.pp > 0 {
+            engine.run(&prompt(args.pp))?;
         }
         sample.pp = start.elapsed().as_secs_f64();
+        engine.clear();
+        if args.depth > 0 {
+            engine.run(&prompt(args.depth))?;
+        }
         let before = counters::read();
         let start = Instant::now();
         for i in 0..n_generate.min(args.tg) {
-            engine.run(&[item(args.pp + i)])?;
+            engine.run(&[item(args.depth + i, true)])?;
         }
         sample.tg = start.elapsed().as_secs_f64();
         sample.launches[0] = (counters::read() - before).launch as f64 / n_generate.min(args.tg) as f64;
@@ -156,7 +163,8 @@ fn resident() -> Result<f64, String> {
 fn child(side: Side, args: &Args) -> Result<(), String> {
     let path = args.files.first().ok_or("--measure needs --files")?;
     let n_threads = args.threads;
-    let params = Params { n_ubatch: 512, n_threads, ..Params::sequence(args.pp + args.tg + 64) };
+    let params =
+        Params { n_ubatch: 512, n_threads, ..Params::sequence(args.pp.max(args.depth + args.tg) + 64) };
     let n_ctx = args.sequences * (args.tg + 16);
     let many = Params { n_seq_max: args.sequences, kv_unified: false, ..Params { n_ctx, ..params } };
     let start = Instant::now();
@@ -193,7 +201,8 @@ fn spawn(side: Side, path: &Path, threads: usize, args: &Args) -> Result<Sample,
     let side = if side == Side::Ours { "ours" } else { "peer" };
     let out = Command::new(exe)
         .args(["--measure", side, "--threads", &threads.to_string()])
-        .args(["--pp", &args.pp.to_string(), "--tg", &args.tg.to_string(), "--files"])
+        .args(["--pp", &args.pp.to_string(), "--tg", &args.tg.to_string()])
+        .args(["--depth", &args.depth.to_string(), "--files"])
         .arg(path)
         .args(["--sequences", &args.sequences.to_string(), "--device", &args.device.to_string()])
         .args(args.no_mmap.then_some("--no-mmap"))
@@ -320,8 +329,9 @@ fn run(args: &Args) -> Result<(), String> {
         if args.tg > 0 {
             let speed = |seconds| args.tg as f64 / seconds;
             let used = bytes_per_token(path)? * speed(ours(|s| s.tg));
+            let deep = if args.depth > 0 { format!(" @ d{}", args.depth) } else { String::new() };
             println!(
-                "| {name} | tg{} | {:.1} t/s | {:.1} t/s | {:.2} | {:.1} GB/s{} | {} |",
+                "| {name} | tg{}{deep} | {:.1} t/s | {:.1} t/s | {:.2} | {:.1} GB/s{} | {} |",
                 args.tg,
                 speed(ours(|s| s.tg)),
                 speed(peer(|s| s.tg)),
