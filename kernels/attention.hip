@@ -20,7 +20,7 @@
 template <int G, bool FUSED> constexpr int THREADS = FUSED && G == 1 ? 512 : 256;
 // Cells that the block looks at together, and words of the mask, 64 cells each, which that is; fewer are not worth a
 // split.
-constexpr int LOOK = 256, WORDS = LOOK / 64;
+constexpr int LOOK = 128, WORDS = LOOK / 64;
 
 // Eight elements of a head at `i`, normed and turned. Everything is loaded before anything is used, and whether it is
 // of use or not: a step waits for memory here, not for arithmetic. n_rot is a multiple of 16.
@@ -59,8 +59,8 @@ template <int L> DEVICE void ready(const Attention &a, const float *x, const flo
     for (int j = 0; j < 8; j++) v[j] = !inside ? 0 : turns ? w[j] : v[j];
 }
 
-// Cells that a lane has on their way at a time: as many as leave a step of 512 threads enough registers.
-constexpr int UNROLL = 4;
+// Cells that a lane has on their way at a time: with 16 waves, as many as a window has.
+constexpr int UNROLL = 2;
 
 // The words of a mask from cell `at` to `end`, and the word that has this thread's cell.
 struct Window {
