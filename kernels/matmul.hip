@@ -77,10 +77,12 @@ template <class T, int C> DEVICE void matmul(const MatMul &a) {
     U4 bytes;
     Scale scale;
     auto fetch = [&](int g) {
-        if (g + group < groups) T::fetch(raw, from, g + group);
-        if (column < C && g + piece / 2 < groups) {
-            bytes = load<U4>(x + g * 32 + piece * 16);
-            scale = load<Scale>(x + w.k + (g + piece / 2) * 8);
+        // The last group in place of those beyond.
+        T::fetch(raw, from, g + group < groups ? g + group : groups - 1);
+        if (column < C) {
+            const int at = g + piece / 2 < groups ? g + piece / 2 : groups - 1;
+            bytes = load<U4>(x + at * 32 + piece % 2 * 16);
+            scale = load<Scale>(x + w.k + at * 8);
         }
     };
     auto put = [&](Stage<T, C> &s, int g) {
