@@ -44,6 +44,11 @@ if [ "$want" = test ] && ! command -v clang++-19 >/dev/null && command -v apt-ca
     fi
 fi
 
+# The disassembler beside the newer compiler: what an older one misprints is not compared.
+if [ "$want" = test ] && ! command -v llvm-objdump-22 >/dev/null && command -v apt-cache >/dev/null; then
+    ! apt-cache show llvm-22 >/dev/null 2>&1 || missing="$missing llvm-22"
+fi
+
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
         echo "setup.sh: please install:$missing (this script knows apt-get only)" >&2
