@@ -11,6 +11,7 @@
 //! errors took.
 
 mod cases;
+mod mutations;
 mod near;
 mod net;
 mod reference;
@@ -39,15 +40,26 @@ const GUARD: usize = 4096;
 const POISONS: [u8; 2] = [0xff, 0xc1];
 
 fn main() -> ExitCode {
+    if std::env::var("ROCMFORGE_SWEEP").is_ok_and(|v| v == "mutations") {
+        return mutations::run();
+    }
     let mut tests = Tests::default();
     if device() == Device::Cpu {
         tests.add("gpu", Err("ROCMFORGE_TEST_DEVICE names none".into()), || {});
     }
     let all = std::env::var("ROCMFORGE_SWEEP").is_ok_and(|v| v == "all");
-    for case in cases::all(all) {
+    let (part, n_parts) = part();
+    for case in cases::all(all).into_iter().enumerate().filter(|(i, _)| i % n_parts == part).map(|(_, c)| c) {
         tests.add(format!("{}/{}", device(), case.name), Ok(()), move || check(&case));
     }
     tests.run()
+}
+
+/// Which part of how many this process is to do: of the variable `ROCMFORGE_SWEEP_PART`, "0/2" for half of the cases.
+fn part() -> (usize, usize) {
+    let Ok(text) = std::env::var("ROCMFORGE_SWEEP_PART") else { return (0, 1) };
+    let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    numbers.filter(|(i, n)| i < n).unwrap_or_else(|| panic!("ROCMFORGE_SWEEP_PART is {text}, not like 0/2"))
 }
 
 fn backend() -> Arc<dyn Backend> {

@@ -2,7 +2,7 @@
 
 use rocmforge::quant::GgmlType;
 
-use super::{few_and_many, name, some, types};
+use super::{brief, few_and_many, name, some, types};
 use crate::net::{Case, Size};
 
 /// Experts to choose from, those chosen, and a token's elements and those of an expert's rows.
@@ -25,7 +25,7 @@ pub fn cases(all: bool) -> Vec<Case> {
     sizes.extend([(128, 100), (300, 300)]);
     for ty in types() {
         let few: &[Size] = &[(1, 1), (5, 5), (8, 3), (33, 33)];
-        let main = matches!(ty, GgmlType::Q4_0 | GgmlType::Q4_K | GgmlType::F16);
+        let main = !brief() && matches!(ty, GgmlType::Q4_0 | GgmlType::Q4_K | GgmlType::F16);
         cases.push(layer(ty, small, if all || main { &sizes } else { few }));
     }
     let shapes = [
@@ -38,7 +38,13 @@ pub fn cases(all: bool) -> Vec<Case> {
         cases.push(layer(
             GgmlType::Q4_K,
             shape,
-            if all { &sizes } else { &[(1, 1), (3, 3), (8, 8), (9, 5), (100, 100)] },
+            if all {
+                &sizes
+            } else if brief() {
+                &[(3, 3), (40, 33)]
+            } else {
+                &[(1, 1), (3, 3), (8, 8), (9, 5), (100, 100)]
+            },
         ));
     }
     cases

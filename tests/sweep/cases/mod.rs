@@ -22,6 +22,16 @@ fn types() -> impl Iterator<Item = GgmlType> {
     GgmlType::ALL.iter().copied().filter(|ty| ty.is_computable())
 }
 
+/// Whether `ROCMFORGE_SWEEP` is `brief`: the same cases in fewer sizes, for a device that takes long.
+fn brief() -> bool {
+    std::env::var("ROCMFORGE_SWEEP").is_ok_and(|v| v == "brief")
+}
+
+/// The types that get all of the usual shapes.
+fn is_main(ty: GgmlType) -> bool {
+    !brief() && matches!(ty, GgmlType::Q4_0 | GgmlType::Q8_0 | GgmlType::Q4_K | GgmlType::Q6_K)
+}
+
 fn name(ty: GgmlType) -> String {
     ty.name().to_lowercase()
 }
@@ -33,6 +43,9 @@ fn full(tokens: &[usize]) -> Vec<Size> {
 
 /// One token to nine, the numbers around which ways through kernels change, and fewer tokens than there is room for.
 fn few_and_many() -> Vec<Size> {
+    if brief() {
+        return some();
+    }
     let mut sizes = full(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 31, 32, 33, 40, 63, 64, 65]);
     sizes.extend([(2, 1), (4, 3), (8, 1), (8, 5), (16, 9), (32, 11), (64, 1), (64, 33), (128, 65)]);
     sizes

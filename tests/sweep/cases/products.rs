@@ -3,7 +3,7 @@
 use rocmforge::graph::TensorId;
 use rocmforge::quant::GgmlType;
 
-use super::{few_and_many, full, name, some, types};
+use super::{brief, few_and_many, full, is_main, name, some, types};
 use crate::net::{Case, Net, Size};
 
 /// With what is added: a bias, a residual, both or neither.
@@ -43,7 +43,7 @@ fn lengths(ty: GgmlType, all: bool) -> &'static [usize] {
 pub fn cases(all: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for ty in types() {
-        let main = matches!(ty, GgmlType::Q4_0 | GgmlType::Q8_0 | GgmlType::Q4_K | GgmlType::Q6_K);
+        let main = is_main(ty);
         let sizes = if all || main { few_and_many() } else { some() };
         for &k in lengths(ty, all || main) {
             let long = match all || main {
@@ -53,7 +53,8 @@ pub fn cases(all: bool) -> Vec<Case> {
                 false => full(&[1, 3, 8, 9, 33, 64]),
             };
             let sizes = if k < 800 { sizes.clone() } else { long };
-            cases.push(plain(format!("product/{}/k={k}", name(ty)), ty, k, &[1, 3, 31, 33, 130], &sizes));
+            let rows: &[usize] = if brief() { &[3, 33, 130] } else { &[1, 3, 31, 33, 130] };
+            cases.push(plain(format!("product/{}/k={k}", name(ty)), ty, k, rows, &sizes));
         }
         // A length that is whole blocks of all types, and one that is not of 512.
         for k in [512, 1280] {

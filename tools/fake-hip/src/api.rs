@@ -281,6 +281,7 @@ functions! {
         state.run_all();
         state.modules.remove(&(module as usize)).ok_or(hipErrorInvalidHandle)?;
         state.functions.retain(|_, f| f.module != module as usize);
+        state.interpreter.unloaded(module as usize);
         Ok(())
     }
     fn hipModuleGetFunction(function: *mut hipFunction_t, module: hipModule_t, name: *const c_char) |state| {
@@ -463,11 +464,12 @@ pub extern "C" fn hipGetErrorName(code: hipError_t) -> *const c_char {
     })
 }
 
-/// As in HIP, but always the same words.
+/// As in HIP, but always the same words; of a launch that failed, those of the interpreter.
 #[unsafe(no_mangle)]
-pub extern "C" fn hipGetErrorString(_code: hipError_t) -> *const c_char {
-    state::with(|state| match state.enter("hipGetErrorString") {
-        Some(_) => std::ptr::null(),
-        None => c"the fake runtime says so".as_ptr(),
+pub extern "C" fn hipGetErrorString(code: hipError_t) -> *const c_char {
+    state::with(|state| match (state.enter("hipGetErrorString"), &state.interpreter.failure) {
+        (Some(_), _) => std::ptr::null(),
+        (None, Some(words)) if code == hipErrorLaunchFailure => words.as_ptr(),
+        (None, _) => c"the fake runtime says so".as_ptr(),
     })
 }

@@ -5,11 +5,24 @@ use std::path::PathBuf;
 
 use libloading::Library;
 
-use crate::control::{CLaunch, LaunchFn};
+use rocmforge_gfx1100::Counters;
+
+use crate::control::{CLaunch, CountersFn, LaunchFn};
 
 /// The library that a test talks to.
 pub struct Fake {
     library: Library,
+}
+
+/// What the executed launches of a kernel did.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    /// Its module's image.
+    pub image: Vec<u8>,
+    /// Its name.
+    pub kernel: String,
+    /// All of them together.
+    pub counters: Counters,
 }
 
 /// A launch that was done.
@@ -131,6 +144,25 @@ impl Fake {
         unsafe { self.function::<F>("fake_hip_on_launch")(Some(call), std::ptr::from_mut(f).cast()) };
     }
 
+    /// From now on launches are executed: gfx1100 machine code, by the interpreter. With `profile` it counts what takes
+    /// time to count.
+    pub fn execute(&self, on: bool, profile: bool) {
+        // SAFETY: its type.
+        unsafe { self.function::<extern "C" fn(bool, bool)>("fake_hip_execute")(on, profile) };
+    }
+
+    /// What executed launches did since the last reset, kernel by kernel.
+    pub fn counters(&self) -> Vec<Executed> {
+        type Show = unsafe extern "C" fn(CountersFn, *mut c_void);
+        let mut found: Vec<Executed> = Vec::new();
+        // SAFETY: its type; `keep_counters` takes such a list.
+        unsafe {
+            let show = self.function::<Show>("fake_hip_show_counters");
+            show(keep_counters, std::ptr::from_mut(&mut found).cast());
+        }
+        found
+    }
+
     /// The launches that were done since the last reset, those of graphs each time that they are
     /// replayed.
     pub fn launches(&self) -> Vec<Launch> {
@@ -186,6 +218,22 @@ impl CLaunch {
 unsafe extern "C" fn call(user: *mut c_void, launch: *const CLaunch) -> u32 {
     // SAFETY: `on_launch` gave it, and the library calls it for one launch at a time.
     unsafe { (*user.cast::<LaunchBox>())(&*launch) }
+}
+
+unsafe extern "C" fn keep_counters(
+    user: *mut c_void,
+    image: *const u8,
+    image_len: usize,
+    name: *const u8,
+    name_len: usize,
+    counters: *const Counters,
+) {
+    // SAFETY: `counters` gave the list; the rest is the library's promise.
+    unsafe {
+        let image = std::slice::from_raw_parts(image, image_len).into();
+        let kernel = String::from_utf8_lossy(std::slice::from_raw_parts(name, name_len)).into_owned();
+        (*user.cast::<Vec<Executed>>()).push(Executed { image, kernel, counters: *counters });
+    }
 }
 
 unsafe extern "C" fn keep(user: *mut c_void, launch: *const CLaunch) -> u32 {

@@ -2,6 +2,8 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
+use rocmforge_gfx1100::Counters;
+
 use crate::api::CURRENT;
 use crate::ffi::runtime::*;
 use crate::rtc;
@@ -38,6 +40,16 @@ pub struct CLaunch {
 
 /// Does the work of a kernel; what it gives is a `hipError_t`, the kernel's failure.
 pub type LaunchFn = unsafe extern "C" fn(user: *mut c_void, launch: *const CLaunch) -> u32;
+
+/// Sees what a kernel did: its module's image, its name, UTF-8, and counts.
+pub type CountersFn = unsafe extern "C" fn(
+    user: *mut c_void,
+    image: *const u8,
+    image_len: usize,
+    name: *const u8,
+    name_len: usize,
+    counters: *const Counters,
+);
 
 pub struct Hook {
     f: LaunchFn,
@@ -158,6 +170,26 @@ pub extern "C" fn fake_hip_live_objects() -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_hip_on_launch(f: Option<LaunchFn>, user: *mut c_void) {
     state::with(|s| s.hook = f.map(|f| Hook { f, user }));
+}
+
+/// From now on launches are executed by the interpreter, or not. With `profile` it counts what takes time to count.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_hip_execute(on: bool, profile: bool) {
+    state::with(|s| s.interpreter.set(on, profile));
+}
+
+/// Shows what executed launches did since the last reset, kernel by kernel.
+///
+/// # Safety
+/// `f` may be called with `user`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_hip_show_counters(f: CountersFn, user: *mut c_void) {
+    state::with(|s| {
+        for (image, name, counters) in &s.interpreter.counters {
+            // SAFETY: the caller's promise.
+            unsafe { f(user, image.as_ptr(), image.len(), name.as_ptr(), name.len(), counters) };
+        }
+    });
 }
 
 /// Launches that were done since the last reset, those of graphs each time that they are replayed.

@@ -160,7 +160,7 @@ impl State {
                 Err(_) => self.fail(stream, hipErrorIllegalAddress),
             },
             Op::Launch(done) => {
-                let code = self.execute(&done);
+                let code = if self.interpreter.on { self.interpret(&done) } else { self.execute(&done) };
                 if code != hipSuccess {
                     self.fail(stream, code);
                 }

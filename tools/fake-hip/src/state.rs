@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::control::Hook;
 use crate::elf::Kernel;
+use crate::execute::Interpreter;
 use crate::ffi::runtime::*;
 use crate::queue::{Capture, Event, Op, Stream};
 
@@ -78,6 +79,7 @@ pub struct State {
     pub captures: HashMap<usize, Capture>,
     pub launches: Vec<Arc<Done>>,
     pub hook: Option<Hook>,
+    pub interpreter: Interpreter,
     last_handle: usize,
 }
 
@@ -116,6 +118,7 @@ impl State {
             captures: HashMap::new(),
             launches: Vec::new(),
             hook: None,
+            interpreter: Interpreter::from_environment(),
             last_handle: 0x1000,
         };
         let arch = std::env::var("FAKE_HIP_ARCH").unwrap_or("gfx1100".into());
@@ -136,7 +139,8 @@ impl State {
     /// As at the beginning, but for what is alive.
     pub fn reset(&mut self) {
         let fresh = State::from_environment();
-        let State { gpus, lazy, faults, lost, calls, launches, hook, .. } = fresh;
+        let State { gpus, lazy, faults, lost, calls, launches, hook, interpreter, .. } = fresh;
+        self.interpreter.reset(interpreter);
         (self.gpus, self.lazy, self.faults, self.lost) = (gpus, lazy, faults, lost);
         (self.calls, self.launches, self.hook) = (calls, launches, hook);
     }
@@ -197,12 +201,16 @@ impl State {
         // SAFETY: allocated just now.
         unsafe { p.write_bytes(0xa5, layout.size()) };
         self.blocks.insert(p as usize, Block { device, layout });
+        // Kernels may use pinned memory too.
+        // SAFETY: initialised just now; it is the library's until it is freed.
+        unsafe { self.interpreter.allocated(p as usize, len.max(1)) };
         Ok(p as usize)
     }
 
     pub fn free(&mut self, address: usize, on_device: bool) -> Outcome {
         match self.blocks.get(&address) {
             Some(block) if block.device.is_some() == on_device => {
+                self.interpreter.freed(address);
                 // SAFETY: allocated with this layout, and forgotten in the next line.
                 unsafe { dealloc(address as *mut u8, block.layout) };
                 self.blocks.remove(&address);

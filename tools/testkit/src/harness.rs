@@ -48,9 +48,14 @@ pub fn tool(name: &str) -> Result<(), String> {
     output.map(drop).map_err(|e| format!("{name} does not start: {e}"))
 }
 
-/// Prints what a test measured, with `--nocapture`.
+/// Whether what tests measure is printed: with `--nocapture`.
+pub fn notes() -> bool {
+    std::env::args().any(|arg| arg == "--nocapture")
+}
+
+/// Prints what a test measured, if it is to be.
 pub fn note(text: std::fmt::Arguments<'_>) {
-    if std::env::args().any(|arg| arg == "--nocapture") {
+    if notes() {
         println!("{text}");
     }
 }

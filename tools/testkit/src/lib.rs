@@ -1,10 +1,11 @@
 //! What the tests and benchmarks share: synthetic models ([`synth`]), the reference peer
-//! ([`peer`]), the law that says what parity with it means ([`parity`]), and a [`harness`] for tests that
-//! may lack what they need.
+//! ([`peer`]), the law that says what parity with it means ([`parity`]), a [`harness`] for tests that
+//! may lack what they need, and a way to run them on the machine code of [`gfx1100`].
 //!
 //! Nothing of the library depends on this crate, and nothing here is shipped.
 
 pub mod engine;
+pub mod gfx1100;
 pub mod harness;
 pub mod limits;
 pub mod ours;
