@@ -7,7 +7,7 @@ ZIG ?= target/zig
 KERNELS ?= target/kernels
 
 .DEFAULT_GOAL := help
-.PHONY: help story build test test-gfx1100 test-aarch64 check parity asan fuzz miri bench bench-peer bench-tokenizer bench-kernels kernels header peer zig install clean
+.PHONY: help story build test test-gfx1100 mutations test-aarch64 check parity asan fuzz miri bench bench-peer bench-tokenizer bench-kernels kernels header peer zig install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,17 +19,19 @@ build: ## the library (target/release/librocmforge.so) and the program
 story: build ## print a story by the demo model
 	$(ROCMFORGE) generate -p "Once upon a time" --seed 7
 
-# Every operation in parts beside each other, then models, and whether wrong kernels would be noticed. The machine code is
-# clang's; `make test-gfx1100 GFX1100_COMPILER=zig` takes the other one.
+# Every operation in parts beside each other, then models: half an hour and more. The machine code is clang's;
+# `make test-gfx1100 GFX1100_COMPILER=zig` takes the other one.
 GFX1100_COMPILER = clang
 GFX1100 = CARGO="$(CARGO)" $(WITH_ZIG) tools/gfx1100/run.sh $(GFX1100_COMPILER)
 
 test-gfx1100: peer zig ## the HIP backend on gfx1100 machine code, interpreted
-	$(CARGO) test --locked -p rocmforge --test sweep --test parity --test determinism --no-run
+	$(CARGO) test --locked --workspace --test sweep --test parity --test determinism --no-run
 	$(GFX1100) tools/gfx1100/sweep.sh 2
 	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(GFX1100) \
-		$(CARGO) test --locked -p rocmforge --test parity --test determinism
-	$(WITH_ZIG) ROCMFORGE_SWEEP=mutations $(CARGO) test --locked -p rocmforge --test sweep
+		$(CARGO) test --locked --workspace --test parity --test determinism
+
+mutations: zig ## kernels that are wrong in one place, each of which a case of the sweep has to notice
+	$(WITH_ZIG) ROCMFORGE_SWEEP=mutations $(CARGO) test --locked --workspace --test sweep
 
 check: ## formatting and lints
 	$(CARGO) fmt --all --check
