@@ -4,7 +4,7 @@ set -euo pipefail
 n=$1
 pids=()
 for ((i = 0; i < n; i++)); do
-    ROCMFORGE_SWEEP=brief ROCMFORGE_SWEEP_PART=$i/$n "${CARGO:-cargo}" test --quiet --locked -p rocmforge --test sweep &
+    ROCMFORGE_SWEEP=brief ROCMFORGE_SWEEP_PART=$i/$n "${CARGO:-cargo}" test --quiet --locked --workspace --test sweep &
     pids+=($!)
 done
 for pid in "${pids[@]}"; do wait "$pid"; done
