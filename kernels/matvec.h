@@ -14,6 +14,7 @@ template <class T, int C, int WAVES> constexpr int ROWS = TILE * PARTS<T, C, WAV
 // Rows of each of M matrices that a wave makes at a time: no more than fit the registers with the columns, or of one
 // column with all that is on its way.
 template <class T, int M> constexpr int MOST = M == 2 && T::BLOCK == 32 && sizeof(typename T::Raw) > 32 ? 2 : 8 / M;
+template <> constexpr int MOST<iq3_s, 2> = 2;
 template <class T, int C, int M, int WAVES> constexpr int PASS = C == 8 ? (T::BLOCK > 32 ? 1 : 2)
     : C == 1 && ROWS<T, C, WAVES> > MOST<T, M> ? MOST<T, M> : ROWS<T, C, WAVES>;
 

@@ -64,6 +64,14 @@ fn without_halves(text: &str) -> String {
     words.collect()
 }
 
+/// A line without the mark that newer ones put around a literal which a short operand could say as well.
+fn without_mark(text: &str) -> String {
+    match text.split_once("lit(").and_then(|(before, rest)| Some((before, rest.split_once(')')?))) {
+        Some((before, (number, after))) => format!("{before}{number}{after}"),
+        None => text.into(),
+    }
+}
+
 /// How many instructions an object has, for how many of them the disassembler is too old, and what differs.
 fn compare(objdump: &Objdump, object: &Path) -> (usize, usize, Vec<String>) {
     let lines = objdump.lines(object);
@@ -76,12 +84,12 @@ fn compare(objdump: &Objdump, object: &Path) -> (usize, usize, Vec<String>) {
         Ok(program) => program,
         Err(e) => return (0, 0, vec![format!("{name}: {e}")]),
     };
-    let theirs: BTreeMap<u64, &String> = lines.iter().map(|(at, text, _)| (*at, text)).collect();
+    let theirs: BTreeMap<u64, String> = lines.iter().map(|(at, text, _)| (*at, without_mark(text))).collect();
     let (mut unknown, mut wrong) = (0, Vec::new());
     for inst in &program.insts {
         let at = first.0 + inst.at as u64;
         let ours = inst.to_string();
-        let Some(&their) = theirs.get(&at) else {
+        let Some(their) = theirs.get(&at) else {
             wrong.push(format!("{name}: {at:#x}: ours \"{ours}\", theirs begins elsewhere"));
             continue;
         };
