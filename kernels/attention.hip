@@ -7,9 +7,9 @@
 // share a cell with 8 elements each. Each keeps a running maximum, sum and accumulator, merged in LDS and written as a
 // partial result; the block that arrives last at the counter of its heads merges the splits in their order, so that
 // the result does not depend on which that is.
-// How many cells there are is read from device memory; splits beyond them end at once.
-// Heads of up to 8 * L elements. Keys and values are of the type RF_KV, or mixed; L and G are chosen by the
-// host.
+// How many cells there are is read from device memory; splits beyond them bring the next weights closer, if there are
+// any, and end. Heads of up to 8 * L elements. Keys and values are of the type RF_KV, or mixed; L and G are chosen by
+// the host.
 // Bytes moved: each visible cell's keys and values once for each G heads.
 // Error: f32 sums; exponentials to 2 units of their argument and of themselves. Called by src/backend/hip/lower.
 // budget f16: b128
@@ -283,7 +283,7 @@ template <int TYPE, int L, int G, bool FUSED> DEVICE void attention(const Attent
     const int dim = a.v.dim;
     const long head0 = (long)token * a.n_head + kv * per_kv + first;
     auto give = [&](float value, int e) {
-        if (a.y) a.y[head0 * dim + e] = value;
+        if (a.y) global(a.y)[head0 * dim + e] = value;
         if (!a.packed) return;
         const int n = a.n_head * dim;
         pack_group(value, a.packed + token * packed_row(n), n, ((kv * per_kv + first) * dim + e) / 32);

@@ -312,10 +312,19 @@ struct alignas(16) F4 { float x, y, z, w; };
 
 template <class T> DEVICE T load(const void *p) { return *(const T *)p; }
 
+// `p`, of which the compiler is told that it points to device memory: where clang 19 does not see that, it takes
+// instructions that could reach LDS as well, and waits for both.
+#if NVIDIA
+#define GLOBAL
+#else
+#define GLOBAL __attribute__((address_space(1)))
+#endif
+template <class T> DEVICE GLOBAL T *global(T *p) { return (GLOBAL T *)p; }
+
 // Has the LINE bytes at `p` brought to the L2 cache, so that who reads them next waits less.
 constexpr int LINE = 128;
 DEVICE void fetch_ahead(const u8 *p) {
-#ifdef __CUDACC__
+#if NVIDIA
 #pragma unroll
     for (int i = 0; i < LINE; i += 32) asm volatile("prefetch.global.L2 [%0];" ::"l"(p + i));
 #else

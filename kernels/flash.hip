@@ -81,7 +81,7 @@ template <int TYPE, int D> DEVICE void flash(const Attention &a) {
         int any = 0;
 #pragma unroll
         for (int s = 0; s < TILE_SLOTS; s++) {
-            sees[s] = mask[s] ? mask[s][word] : 0;
+            sees[s] = mask[s] ? global(mask[s])[word] : 0;
             any |= sees[s] != 0;
         }
         any = reduce<Sum, WAVE>(any);

@@ -9,13 +9,15 @@ DEVICE void pack_group(float v, u8 *row, int k, int group) {
     float d = most * (1.0f / 127), scale = most > 1e-30f ? 127 * inverse(most) : 0;
     int q = (int)nearest(v * scale);
     int half = reduce<Sum, 16>(q), other = swap_lanes<16>(half);
-    row[group * 32 + lane() % 32] = (u8)q;
+    global(row)[group * 32 + lane() % 32] = (u8)q;
     if (lane() % 32 == 0) {
         Scale s;
         s.d = d;
         s.s0 = half;
         s.s1 = other;
-        *(Scale *)(row + k + group * 8) = s;
+        u64 bits;
+        __builtin_memcpy(&bits, &s, sizeof(bits));
+        *global((u64 *)(row + k + group * 8)) = bits;
     }
 }
 

@@ -435,7 +435,7 @@ struct iq2_xxs {
     }
     DEVICE void unpack(Group &o, const Raw &w, int, const Grids &grids) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) point_of_8(grids.iq2_xxs[w.q.x >> 8 * i & 255], signs_of(w.q.y >> 7 * i), o.q + 2 * i);
+        for (int i = 0; i < 4; i++) point_of_8(global(grids.iq2_xxs)[w.q.x >> 8 * i & 255], signs_of(w.q.y >> 7 * i), o.q + 2 * i);
         o.d[0] = f16_to_f32(w.d) * (0.5f + (w.q.y >> 28)) * 0.25f;
     }
     DEVICE void repack(u8 *const *to, const u8 *b, int g) {
@@ -457,7 +457,7 @@ struct iq2_xs {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             u32 q = (i / 2 ? w.q.y : w.q.x) >> i % 2 * 16 & 0xffff;
-            point_of_8(grids.iq2_xs[q & 511], signs_of(q >> 9), o.q + 2 * i);
+            point_of_8(global(grids.iq2_xs)[q & 511], signs_of(q >> 9), o.q + 2 * i);
         }
         float d = f16_to_f32(w.d) * 0.25f;
         o.d[0] = d * (0.5f + (w.s & 15));
@@ -484,7 +484,7 @@ struct iq2_s {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             u32 point = (w.q >> 8 * i & 255) | (w.s >> 2 * i & 3) << 8;
-            point_of_8(grids.iq2_s[point], w.signs >> 8 * i, o.q + 2 * i);
+            point_of_8(global(grids.iq2_s)[point], w.signs >> 8 * i, o.q + 2 * i);
         }
         float d = f16_to_f32(w.d) * 0.25f;
         o.d[0] = d * (0.5f + (w.s >> 8 & 15));
@@ -511,7 +511,7 @@ struct iq3_xxs {
     DEVICE void unpack(Group &o, const Raw &w, int, const Grids &grids) {
 #pragma unroll
         for (int i = 0; i < 8; i++) {
-            u32 point = grids.iq3_xxs[(i / 4 ? w.q.y : w.q.x) >> i % 4 * 8 & 255];
+            u32 point = global(grids.iq3_xxs)[(i / 4 ? w.q.y : w.q.x) >> i % 4 * 8 & 255];
             o.q[i] = negate(point, signs_of(w.s >> i / 2 * 7) >> i % 2 * 4);
         }
         o.d[0] = f16_to_f32(w.d) * (0.5f + (w.s >> 28)) * 0.5f;
@@ -538,7 +538,7 @@ struct iq3_s {
 #pragma unroll
         for (int i = 0; i < 8; i++) {
             u32 point = ((i / 4 ? w.q.y : w.q.x) >> i % 4 * 8 & 255) | (w.high >> i & 1) << 8;
-            o.q[i] = negate(grids.iq3_s[point], w.signs >> 4 * i);
+            o.q[i] = negate(global(grids.iq3_s)[point], w.signs >> 4 * i);
         }
         o.d[0] = f16_to_f32(w.d) * (1 + 2 * (w.s >> g % 2 * 4 & 15));
     }
@@ -576,7 +576,7 @@ struct iq1_s {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             u32 point = (w.q >> 8 * i & 255) | (w.high >> 3 * i & 7) << 8;
-            moved_point(grids.iq1[point], w.high >> 15, o.q + 2 * i);
+            moved_point(global(grids.iq1)[point], w.high >> 15, o.q + 2 * i);
         }
         o.d[0] = f16_to_f32(w.d) * (2 * (w.high >> 12 & 7) + 1) * 0.125f;
     }
@@ -600,7 +600,7 @@ struct iq1_m {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             u32 high = w.high >> 4 * i;
-            moved_point(grids.iq1[(w.q >> 8 * i & 255) | (high & 7) << 8], high >> 3 & 1, o.q + 2 * i);
+            moved_point(global(grids.iq1)[(w.q >> 8 * i & 255) | (high & 7) << 8], high >> 3 & 1, o.q + 2 * i);
         }
         u32 d = (w.s.x >> 12 & 15) | (w.s.x >> 28) << 4 | (w.s.y >> 12 & 15) << 8 | (w.s.y >> 28) << 12;
         u32 scales = (g % 8 / 4 ? w.s.y : w.s.x) >> (g % 4 / 2 * 16 + g % 2 * 6);

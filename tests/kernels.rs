@@ -7,10 +7,9 @@
 //! // budget matvec q8_0: waves=16  kernels or types of these names only
 //! ```
 //!
-//! `b128`, `dot4`, `dot2`, `wmma`: uses such instructions. `no_lds`, `no_inv`, `no_flat`: uses none. `waves=N`: at
-//! least N waves a SIMD. Whatever a file says: no spills, no private memory, no `v_permlanex16`, which
-//! clang 19 moves past changes of the active lanes; and a kernel's arguments have the size of what it is
-//! launched with.
+//! `b128`, `dot4`, `dot2`, `wmma`: uses such instructions. `no_lds`, `no_inv`: uses none. `waves=N`: at least N waves
+//! a SIMD. Whatever a file says: no spills, no private memory, no flat accesses, no `v_permlanex16`, which clang 19
+//! moves past changes of the active lanes; and a kernel's arguments have the size of what it is launched with.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,15 +17,11 @@ use std::process::ExitCode;
 use rocmforge::backend::hip::argument_bytes;
 use rocmforge_kernels::machine::{CLASSES, Kernel, Tools};
 use rocmforge_kernels::{Compiler, TARGETS, Unit, Wanted, build, sources, units};
+use rocmforge_testkit::gfx1100;
 use rocmforge_testkit::harness::{self, Tests};
 
 /// The target whose budget is checked.
 const BUDGET: &str = "gfx1100";
-
-/// Results from one run of the tests to the next.
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
 
 /// Compiles units for a target.
 fn compile(compiler: &Compiler, name: &str, units: &[Unit], target: &str) -> Vec<(Unit, PathBuf)> {
@@ -36,8 +31,8 @@ fn compile(compiler: &Compiler, name: &str, units: &[Unit], target: &str) -> Vec
             sources: &sources(),
             units,
             targets: &[target],
-            cache: Some(&folder(name).join("cache")),
-            out: &folder(name),
+            cache: Some(&gfx1100::cache(name)),
+            out: &Path::new(env!("CARGO_TARGET_TMPDIR")).join(name),
             n_jobs: std::thread::available_parallelism().map_or(1, |n| n.get()),
         },
     )
@@ -88,13 +83,15 @@ fn faults(kernel: &Kernel, words: &[String]) -> Vec<String> {
     check(kernel.spills == 0, "spills registers");
     check(kernel.scratch == 0 && kernel.count("scratch") == 0, "uses private memory");
     check(kernel.count("permlanex") == 0, "uses v_permlanex16");
+    check(
+        kernel.count("flat") == 0,
+        "takes device memory for what might be LDS (global() says that it is not)",
+    );
     for word in words {
         match word.as_str() {
             "b128" => check(kernel.count("load16") > 0, "has no load of 16 bytes"),
             "dot4" | "dot2" | "wmma" => check(kernel.count(word) > 0, &format!("has no {word}")),
-            "no_lds" | "no_inv" | "no_flat" => {
-                check(kernel.count(&word[3..]) == 0, &format!("has {}", &word[3..]))
-            }
+            "no_lds" | "no_inv" => check(kernel.count(&word[3..]) == 0, &format!("has {}", &word[3..])),
             _ => match word.strip_prefix("waves=").and_then(|n| n.parse::<u32>().ok()) {
                 Some(n) => check(kernel.waves_per_simd() >= n, &format!("fewer than {n} waves a SIMD")),
                 None => check(false, &format!("unknown word \"{word}\" in its budget")),
@@ -187,8 +184,7 @@ fn required<T>(found: Result<T, String>) -> Result<T, String> {
 fn main() -> ExitCode {
     let mut tests = Tests::default();
     tests.add("rules", Ok(()), rules);
-    for (name, compiler) in [("clang", Compiler::find_clang()), ("zig", Compiler::find_zig())] {
-        let compiler = required(compiler);
+    for (name, compiler) in gfx1100::compilers() {
         let tools = required(Tools::find());
         let needs = compiler.as_ref().map(drop).map_err(String::clone);
         let needs_tools = needs.clone().and(tools.as_ref().map(drop).map_err(String::clone));

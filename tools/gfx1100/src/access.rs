@@ -192,9 +192,11 @@ fn load(
     } else {
         for word in 0..usize::from(bytes / 4) {
             let register = &mut port.wave.v[dst + word];
-            for lane in lanes(exec) {
-                // SAFETY: in a block, by `touch`.
-                register[lane] = unsafe { memory::read(addresses[lane] + 4 * word as u64, 4) } as u32;
+            // SAFETY: in a block if the lane is active, by `touch`.
+            let read = |lane: usize| unsafe { memory::read(addresses[lane] + 4 * word as u64, 4) as u32 };
+            match exec {
+                u32::MAX => (0..32).for_each(|lane| register[lane] = read(lane)),
+                _ => lanes(exec).for_each(|lane| register[lane] = read(lane)),
             }
         }
     }

@@ -46,6 +46,7 @@ struct Runner {
 /// A workgroup.
 pub(crate) struct Group {
     id: [u32; 3],
+    mode: Mode,
     runners: Vec<Runner>,
     lds: Lds,
 }
@@ -70,15 +71,33 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Group {
-    /// Number `number` of a launch, before its first instruction.
-    pub fn new(shape: &Shape<'_>, number: u32, id: [u32; 3]) -> Result<Group, Fault> {
+    /// Room for a workgroup of a launch.
+    pub fn new(shape: &Shape<'_>) -> Result<Group, Fault> {
         let d = &shape.kernel.descriptor;
         let mode = Mode::from_rsrc1(d.rsrc1)?;
+        let runner = |_| Runner {
+            wave: Wave::new(shape.kernel.n_vgpr.max(1), mode),
+            clock: Clock::new(0, shape.crowd, d.wgp_mode()),
+            pending: Pending::default(),
+            scratch: vec![0; d.scratch as usize * 32],
+            state: State::Ended,
+            n: 0,
+            gave_back: false,
+        };
+        let runners = (0..shape.crowd.waves).map(runner).collect();
+        Ok(Group { id: [0; 3], mode, runners, lds: Lds::new(shape.lds, shape.crowd) })
+    }
+
+    /// Makes it number `number` of the launch, before its first instruction.
+    pub fn begin(&mut self, shape: &Shape<'_>, number: u32, id: [u32; 3]) {
+        let d = &shape.kernel.descriptor;
         let [bx, by, bz] = shape.launch.block;
         let threads = bx * by * bz;
-        let mut runners = Vec::new();
-        for w in 0..shape.crowd.waves {
-            let mut wave = Wave::new(shape.kernel.n_vgpr.max(1), mode);
+        self.id = id;
+        self.lds.forget();
+        for (w, runner) in (0..).zip(&mut self.runners) {
+            let wave = &mut runner.wave;
+            wave.forget(self.mode);
             let mut at = 0u8;
             for (what, n) in d.user_data() {
                 if what == UserData::KernargPtr {
@@ -104,17 +123,11 @@ impl Group {
             let active =
                 (0..32).filter(|&lane| thread(lane) < threads).fold(0, |mask, lane| mask | 1 << lane);
             wave.set_sgpr(sgpr::EXEC, active);
-            runners.push(Runner {
-                wave,
-                clock: Clock::new(number * shape.crowd.waves + w, shape.crowd, d.wgp_mode()),
-                pending: Pending::default(),
-                scratch: vec![0xa5; d.scratch as usize * 32],
-                state: State::Runs,
-                n: 0,
-                gave_back: false,
-            });
+            runner.clock = Clock::new(number * shape.crowd.waves + w, shape.crowd, d.wgp_mode());
+            runner.pending.forget();
+            runner.scratch.fill(0xa5);
+            (runner.state, runner.n, runner.gave_back) = (State::Runs, 0, false);
         }
-        Ok(Group { id, runners, lds: Lds::new(shape.lds, shape.crowd) })
     }
 
     /// Its numbers.

@@ -161,11 +161,14 @@ impl Machine {
         let mut executed = vec![0u64; shape.program.insts.len()];
         let [x, y, _] = shape.launch.grid;
         let mut next = 0;
-        let mut there: Vec<Group> = Vec::new();
+        let (mut there, mut rooms): (Vec<Group>, Vec<Group>) = Default::default();
         while next < shape.crowd.groups || !there.is_empty() {
             if next < shape.crowd.groups {
                 let id = [next % x, next / x % y, next / (x * y)];
-                there.push(Group::new(shape, next, id).map_err(|f| shape.error(id, Place::default(), f))?);
+                let room = rooms.pop().map_or_else(|| Group::new(shape), Ok);
+                let mut group = room.map_err(|f| shape.error(id, Place::default(), f))?;
+                group.begin(shape, next, id);
+                there.push(group);
                 next += 1;
             }
             let mut i = 0;
@@ -181,7 +184,7 @@ impl Machine {
                 let group = &mut there[i];
                 let done = group.take_turn(place).map_err(|(place, f)| shape.error(group.id(), place, f))?;
                 if done {
-                    there.swap_remove(i);
+                    rooms.push(there.swap_remove(i));
                 } else {
                     i += 1;
                 }

@@ -204,7 +204,7 @@ impl Memory {
             if page.launch == self.launch && !page.written && page.reads.len() < N_READS {
                 let reader = self.races.reader(clock, how);
                 let (bytes, stride, n) = (bytes as u16, stride as u16, n as u16);
-                page.reads.push(Listed { start: (start % PAGE) as u16, bytes, stride, n, reader });
+                page.list(Listed { start: (start % PAGE) as u16, bytes, stride, n, reader });
                 return Ok(());
             }
         }
@@ -240,13 +240,7 @@ impl Memory {
             let until = end.min(at - at % PAGE + PAGE);
             if !page.written && how.reads_only() && page.reads.len() < N_READS {
                 let (start, bytes) = ((at % PAGE) as u16, (until - at) as u16);
-                page.reads.push(Listed {
-                    start,
-                    bytes,
-                    stride: 0,
-                    n: 1,
-                    reader: self.races.reader(clock, how),
-                });
+                page.list(Listed { start, bytes, stride: 0, n: 1, reader: self.races.reader(clock, how) });
                 at = until;
                 continue;
             }
@@ -287,6 +281,25 @@ impl Memory {
 impl Page {
     fn cells() -> Box<Cells> {
         Box::new([Cell::default(); PAGE as usize / 4])
+    }
+
+    /// Lists reads, with those before them if they go on where these end.
+    #[inline]
+    fn list(&mut self, new: Listed) {
+        if let Some(last) = self.reads.last_mut()
+            && last.reader == new.reader
+            && last.stride == new.stride
+        {
+            if new.stride == 0 && last.start + last.bytes == new.start {
+                last.bytes += new.bytes;
+                return;
+            }
+            if new.stride != 0 && last.bytes == new.bytes && last.start + last.stride * last.n == new.start {
+                last.n += new.n;
+                return;
+            }
+        }
+        self.reads.push(new);
     }
 
     /// Before the first write: cells, with what was listed.

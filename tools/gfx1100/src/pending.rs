@@ -52,23 +52,24 @@ pub struct Pending {
     lds: VecDeque<Flight>,
     scalar: Vec<Flight>,
     stores: VecDeque<Flight>,
-    /// How many have vector registers to write.
-    n_v: usize,
 }
 
 impl Pending {
+    /// As new.
+    pub fn forget(&mut self) {
+        self.vector.clear();
+        self.lds.clear();
+        self.scalar.clear();
+        self.stores.clear();
+    }
+
     /// No store is under way.
     pub fn stores_done(&self) -> bool {
         self.stores.is_empty()
     }
 
     /// Notes that registers wait.
-    fn start(
-        n_v: &mut usize,
-        flight: &Flight,
-        queue: &VecDeque<Flight>,
-        wave: &mut Wave,
-    ) -> Result<(), Fault> {
+    fn start(flight: &Flight, queue: &VecDeque<Flight>, wave: &mut Wave) -> Result<(), Fault> {
         for r in flight.dst.registers() {
             if wave.v_pending[r] != 0 {
                 // What returns before is overwritten.
@@ -78,20 +79,16 @@ impl Pending {
                 }
             }
             wave.v_pending[r] += 1;
+            wave.suspects.add(r);
         }
-        wave.s_pending |= flight.sdst;
-        *n_v += usize::from(flight.dst.count > 0);
-        wave.any_v_pending = *n_v > 0;
         Ok(())
     }
 
-    fn end(n_v: &mut usize, flight: &Flight, wave: &mut Wave, clock: &mut Clock) {
+    fn end(flight: &Flight, wave: &mut Wave, clock: &mut Clock) {
         for r in flight.dst.registers() {
             wave.v_pending[r] -= 1;
         }
         wave.s_pending &= !flight.sdst;
-        *n_v -= usize::from(flight.dst.count > 0);
-        wave.any_v_pending = *n_v > 0;
         if let Some(told) = &flight.told {
             clock.learn(told);
         }
@@ -108,13 +105,12 @@ impl Pending {
         wave: &mut Wave,
         clock: &mut Clock,
     ) -> Result<(), Fault> {
-        Pending::start(&mut self.n_v, &flight, &self.vector, wave)?;
+        Pending::start(&flight, &self.vector, wave)?;
         if flat {
             // Both counters stand for it; its registers wait for both.
             for r in flight.dst.registers() {
                 wave.v_pending[r] += 1;
             }
-            self.n_v += usize::from(flight.dst.count > 0);
             self.lds.push_back(Flight::to(flight.dst));
         }
         self.vector.push_back(flight);
@@ -129,7 +125,7 @@ impl Pending {
     /// # Errors
     /// As [`Pending::load`].
     pub fn lds(&mut self, flight: Flight, wave: &mut Wave, clock: &mut Clock) -> Result<(), Fault> {
-        Pending::start(&mut self.n_v, &flight, &self.lds, wave)?;
+        Pending::start(&flight, &self.lds, wave)?;
         self.lds.push_back(flight);
         if self.lds.len() > MOST {
             self.wait(Counter::Lgkm, MOST, wave, clock);
@@ -140,6 +136,7 @@ impl Pending {
     /// A scalar load.
     pub fn scalar(&mut self, sdst: u128, wave: &mut Wave) {
         wave.s_pending |= sdst;
+        wave.suspects.s |= sdst;
         self.scalar.push(Flight { sdst, ..Flight::to(Span::default()) });
     }
 
@@ -153,21 +150,20 @@ impl Pending {
 
     /// Until at most `n` are under way.
     pub fn wait(&mut self, counter: Counter, n: usize, wave: &mut Wave, clock: &mut Clock) {
-        let n_v = &mut self.n_v;
         match counter {
             Counter::Vm => {
                 while self.vector.len() > n {
                     let Some(f) = self.vector.pop_front() else { break };
-                    Pending::end(n_v, &f, wave, clock);
+                    Pending::end(&f, wave, clock);
                 }
             }
             Counter::Lgkm => {
                 while self.lds.len() > n {
                     let Some(f) = self.lds.pop_front() else { break };
-                    Pending::end(n_v, &f, wave, clock);
+                    Pending::end(&f, wave, clock);
                 }
                 if n == 0 {
-                    self.scalar.drain(..).for_each(|f| Pending::end(n_v, &f, wave, clock));
+                    self.scalar.drain(..).for_each(|f| Pending::end(&f, wave, clock));
                 }
             }
             Counter::Vs => {

@@ -6,6 +6,7 @@ use crate::isa::{self, Exec, Inst, Part};
 use crate::lds::bank_conflicts;
 use crate::pending::Flight;
 use crate::race::Access;
+use crate::wave::sgpr;
 
 /// Does an LDS instruction.
 ///
@@ -25,34 +26,38 @@ pub fn access(bus: &mut Bus<'_>, port: &mut Port<'_>, inst: &Inst) -> Result<(),
             let at = at(port, inst.imm);
             fly(&mut flight, &at, exec, bytes, 0, Access::Read);
             count(bus, &at, exec, bytes);
-            for lane in lanes(exec) {
-                let value = read(bus, port, at[lane], bytes)?;
-                if bytes < 4 {
-                    put(&mut port.wave.v[dst][lane], extend(value[0], bytes, signed), part);
-                } else {
-                    (0..usize::from(bytes / 4)).for_each(|w| port.wave.v[dst + w][lane] = value[w]);
+            if bytes < 4 {
+                let by = bus.lds.by(Access::Read, port.clock);
+                for lane in lanes(exec) {
+                    let value = bus.lds.read(at[lane], bytes.into(), by)?;
+                    put(&mut port.wave.v[dst][lane], extend(value, bytes, signed), part);
                 }
+            } else {
+                load(bus, port, &at, bytes, dst)?;
             }
         }
         Exec::LoadTwo { bytes, stride } => {
             let offsets = two(stride);
             fly(&mut flight, &at(port, offsets[0]), exec, bytes, offsets[1] - offsets[0], Access::Read);
-            let words = usize::from(bytes / 4);
             let both = offsets.map(|offset| at(port, offset));
             for (i, at) in both.iter().enumerate() {
                 count(bus, at, exec, bytes);
-                for lane in lanes(exec) {
-                    let value = read(bus, port, at[lane], bytes)?;
-                    (0..words).for_each(|w| port.wave.v[dst + i * words + w][lane] = value[w]);
-                }
+                load(bus, port, at, bytes, dst + i * usize::from(bytes / 4))?;
             }
         }
         Exec::Store { bytes, part } => {
             let at = at(port, inst.imm);
             fly(&mut flight, &at, exec, bytes, 0, Access::Write);
             count(bus, &at, exec, bytes);
-            for lane in lanes(exec) {
-                write(bus, port, at[lane], bytes, inst.src[1].number, part, lane)?;
+            let data = usize::from(inst.src[1].number);
+            if bytes < 4 {
+                let by = bus.lds.by(Access::Write, port.clock);
+                let shift = if part == Part::High { 16 } else { 0 };
+                for lane in lanes(exec) {
+                    bus.lds.write(at[lane], bytes.into(), port.wave.v[data][lane] >> shift, by)?;
+                }
+            } else {
+                store(bus, port, &at, bytes, data)?;
             }
         }
         Exec::StoreTwo { bytes, stride } => {
@@ -61,9 +66,7 @@ pub fn access(bus: &mut Bus<'_>, port: &mut Port<'_>, inst: &Inst) -> Result<(),
             for (offset, data) in offsets.into_iter().zip([inst.src[1].number, inst.src[2].number]) {
                 let at = at(port, offset);
                 count(bus, &at, exec, bytes);
-                for lane in lanes(exec) {
-                    write(bus, port, at[lane], bytes, data, Part::Whole, lane)?;
-                }
+                store(bus, port, &at, bytes, usize::from(data))?;
             }
         }
         Exec::Atomic { op, bytes, returns } => {
@@ -147,29 +150,49 @@ fn count(bus: &mut Bus<'_>, at: &[u32; 32], exec: u32, bytes: u8) {
     }
 }
 
-/// Pairs of 12 bytes are as good as aligned by 16 asks.
-fn align(bytes: u8) -> u32 {
-    u32::from(bytes).next_power_of_two()
-}
-
-fn read(bus: &mut Bus<'_>, port: &Port<'_>, at: u32, bytes: u8) -> Result<[u32; 4], Fault> {
-    bus.lds.read(at, bytes.into(), align(bytes), port.clock)
-}
-
-fn write(
-    bus: &mut Bus<'_>,
-    port: &Port<'_>,
-    at: u32,
-    bytes: u8,
-    data: u8,
-    part: Part,
-    lane: usize,
-) -> Result<(), Fault> {
-    let register = |i: usize| port.wave.v.get(usize::from(data) + i).map_or(0, |r| r[lane]);
-    let mut value: [u32; 4] =
-        std::array::from_fn(|i| if 4 * i < usize::from(bytes) { register(i) } else { 0 });
-    if part == Part::High {
-        value[0] >>= 16;
+/// Loads words of every active lane into the registers from `dst` on.
+fn load(bus: &mut Bus<'_>, port: &mut Port<'_>, at: &[u32; 32], bytes: u8, dst: usize) -> Result<(), Fault> {
+    fn load<const N: usize>(
+        bus: &mut Bus<'_>,
+        port: &mut Port<'_>,
+        at: &[u32; 32],
+        dst: usize,
+    ) -> Result<(), Fault> {
+        let by = bus.lds.by(Access::Read, port.clock);
+        let registers = &mut port.wave.v[dst..dst + N];
+        for lane in lanes(port.wave.s[usize::from(sgpr::EXEC)]) {
+            let value = bus.lds.read_words::<N>(at[lane], by)?;
+            registers.iter_mut().zip(value).for_each(|(register, value)| register[lane] = value);
+        }
+        Ok(())
     }
-    bus.lds.write(at, bytes.into(), align(bytes), value, port.clock)
+    match bytes {
+        4 => load::<1>(bus, port, at, dst),
+        8 => load::<2>(bus, port, at, dst),
+        12 => load::<3>(bus, port, at, dst),
+        _ => load::<4>(bus, port, at, dst),
+    }
+}
+
+/// Stores words of every active lane from the registers from `data` on.
+fn store(bus: &mut Bus<'_>, port: &Port<'_>, at: &[u32; 32], bytes: u8, data: usize) -> Result<(), Fault> {
+    fn store<const N: usize>(
+        bus: &mut Bus<'_>,
+        port: &Port<'_>,
+        at: &[u32; 32],
+        data: usize,
+    ) -> Result<(), Fault> {
+        let by = bus.lds.by(Access::Write, port.clock);
+        let registers = &port.wave.v[data..data + N];
+        for lane in lanes(port.wave.exec()) {
+            bus.lds.write_words::<N>(at[lane], std::array::from_fn(|n| registers[n][lane]), by)?;
+        }
+        Ok(())
+    }
+    match bytes {
+        4 => store::<1>(bus, port, at, data),
+        8 => store::<2>(bus, port, at, data),
+        12 => store::<3>(bus, port, at, data),
+        _ => store::<4>(bus, port, at, data),
+    }
 }

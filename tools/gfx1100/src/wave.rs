@@ -1,7 +1,7 @@
 //! The registers of one wave of 32 lanes, and what is known of each: whether it was ever written, and
 //! whether a load is still to write it.
 
-use crate::isa::{Exec, Fault, File, Inst, Register};
+use crate::isa::{Exec, Fault, File, Inst, Register, Registers};
 
 /// Lanes of a wave.
 pub const LANES: usize = 32;
@@ -93,8 +93,10 @@ pub struct Wave {
     /// Vector registers that a load or an atomic has still to write: reading or writing one before the wait is
     /// a fault. Not 0 while it is so; the meaning of the number is its owner's.
     pub v_pending: Box<[u8]>,
-    /// Some of `v_pending` are not 0. Whoever sets those keeps this true.
-    pub any_v_pending: bool,
+    /// Registers that may not be in order: not written in every lane, or with a load under way. All others are, so
+    /// instructions that touch no such register need no closer look. Whoever makes one so adds it; only
+    /// [`Wave::settle`] takes one out.
+    pub suspects: Registers,
     /// Scalar registers by the number of their operand: general, VCC, ..., M0, EXEC. See [`sgpr`].
     pub s: [u32; 128],
     /// A bit each: it was written. The bit of [`sgpr::SCC`] is SCC's.
@@ -116,22 +118,33 @@ pub struct Wave {
 impl Wave {
     /// A wave before its first instruction: no register written but EXEC, all lanes active.
     pub fn new(n_vgprs: usize, mode: Mode) -> Wave {
-        let mut s = [0; 128];
-        s[sgpr::EXEC as usize] = !0;
-        Wave {
+        let mut wave = Wave {
             v: vec![[0; LANES]; n_vgprs].into(),
             v_defined: vec![0; n_vgprs].into(),
             v_pending: vec![0; n_vgprs].into(),
-            any_v_pending: false,
-            s,
-            s_defined: 3 << sgpr::EXEC,
+            suspects: Registers::ALL,
+            s: [0; 128],
+            s_defined: 0,
             s_pending: 0,
             scc: false,
             mode,
             pc: 0,
             moved: [0; LANES],
             moved_defined: 0,
-        }
+        };
+        wave.forget(mode);
+        wave
+    }
+
+    /// As new.
+    pub fn forget(&mut self, mode: Mode) {
+        self.v_defined.fill(0);
+        self.v_pending.fill(0);
+        self.suspects = Registers::ALL;
+        self.s = [0; 128];
+        self.s[sgpr::EXEC as usize] = !0;
+        (self.s_defined, self.s_pending) = (3 << sgpr::EXEC, 0);
+        (self.scc, self.mode, self.pc) = (false, mode, 0);
     }
 
     /// The mask of active lanes.
@@ -172,32 +185,42 @@ impl Wave {
         let exec = self.exec();
         let of = &mut self.v_defined[inst.dst.number as usize + offset];
         *of = *of & !exec | defined & exec;
+        if *of != !0 {
+            self.suspects.add(inst.dst.number as usize + offset);
+        }
     }
 
     /// What must hold before an instruction runs: what it reads was written, in every active lane, and
-    /// nothing that it reads or writes waits for memory.
-    #[inline]
+    /// nothing that it reads or writes waits for memory. Holds for all that touch no suspect.
+    #[inline(never)]
     pub fn check(&self, inst: &Inst) -> Result<(), Fault> {
         let uses = &inst.uses;
         let exec = self.exec();
         let all = uses.s_read | uses.s_write | uses.s_carry;
         let mut wrong = uses.s_read & !self.s_defined != 0 || all & self.s_pending != 0;
-        if let Some(few) = uses.few_read() {
-            let all = few.iter().fold(!0, |all, &r| all & self.v_defined[r as usize]);
-            wrong |= exec & !all != 0;
-        } else {
-            for r in uses.v_read().iter().flat_map(|span| span.registers()) {
-                wrong |= exec & !self.v_defined[r] != 0;
-            }
+        for r in uses.v_read().iter().flat_map(|span| span.registers()) {
+            wrong |= exec & !self.v_defined[r] != 0 || self.v_pending[r] != 0;
         }
-        if self.any_v_pending {
-            for span in uses.v_read().iter().chain(uses.v_write()).chain(uses.v_carry()) {
-                for r in span.registers() {
-                    wrong |= self.v_pending[r] != 0;
-                }
-            }
+        for r in uses.v_write().iter().chain(uses.v_carry()).flat_map(|span| span.registers()) {
+            wrong |= self.v_pending[r] != 0;
         }
         if wrong { self.what_is_wrong(inst) } else { Ok(()) }
+    }
+
+    /// Of these registers those that are in order are no suspects any more.
+    pub fn settle(&mut self, touched: &Registers) {
+        self.suspects.s = !self.s_defined | self.s_pending;
+        for (n, touched) in touched.v.iter().enumerate() {
+            let mut left = touched & self.suspects.v[n];
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                let r = 64 * n + bit as usize;
+                if self.v_defined[r] == !0 && self.v_pending[r] == 0 {
+                    self.suspects.v[n] &= !(1 << bit);
+                }
+                left &= left - 1;
+            }
+        }
     }
 
     /// Which register [`Wave::check`] found. A load may write what an earlier one has still to write if both return in

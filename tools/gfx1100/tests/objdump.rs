@@ -111,8 +111,9 @@ fn compare(objdump: &Objdump, object: &Path) -> (usize, usize, Vec<String>) {
 fn agrees(compiler: &Compiler, name: &str) {
     let objdump = Objdump::find().unwrap_or_else(|e| panic!("{e}"));
     let all = units(&sources()).unwrap_or_else(|e| panic!("{e}"));
-    // The same folders as the tests of kernels have, so that nothing is compiled twice.
-    let folder: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Where the tests that execute kernels have their compiler's results, so that nothing is compiled twice.
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testkit").join(format!("kernels-{name}"));
     let wanted = Wanted {
         sources: &sources(),
         units: &all,

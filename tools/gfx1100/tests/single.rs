@@ -211,7 +211,6 @@ fn refusals() {
         w.set_vgpr(0, [0; LANES]);
         w.set_vgpr(1, [0; LANES]);
         w.v_pending[pending] = 1;
-        w.any_v_pending = true;
         expect(&mut w, add.0, &add.1, Fault::NotWaited(Register::Vector(pending as u8)));
     }
     let compare = ("v_cmp_gt_i32_e64 s4, s0, v0", [0xd4440004u32, 0x00020000]);

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::Kind::{self, B16, B32, Mask};
 use super::{
-    Dpp, Encoding, Fault, File, Form, Inst, Mods, Op, Operand, Uses, dpp, ds, flag, flat, run, smem, sop1,
-    sop2, sopc, sopk, sopp, vop1, vop2, vop3, vop3p, vopc, vopd,
+    Dpp, Encoding, Fault, File, Form, Inst, Mods, Op, Operand, Registers, Uses, dpp, ds, flag, flat, run,
+    smem, sop1, sop2, sopc, sopk, sopp, vop1, vop2, vop3, vop3p, vopc, vopd,
 };
 use crate::wave::sgpr;
 
@@ -135,9 +135,11 @@ pub(super) fn decode(words: &[u32], at: u32) -> Result<Inst, Fault> {
     inst.words[..stream.used].copy_from_slice(&words[..stream.used]);
     refuse(&inst)?;
     inst.uses = Uses::of(&inst);
+    inst.touched = inst.uses.all();
     inst.crossing = inst.dpp.as_ref().map(|dpp| Box::new(dpp::Crossing::of(dpp)));
     if let Some(second) = &mut inst.dual {
         second.uses = Uses::of(second);
+        inst.touched = inst.touched.and(&second.uses.all());
     }
     Ok(inst)
 }
@@ -162,6 +164,7 @@ fn new(op: &'static Op) -> Inst {
         dual: None,
         overlaps: false,
         uses: Uses::default(),
+        touched: Registers::default(),
         run: run::chosen(op),
         crossing: None,
     }

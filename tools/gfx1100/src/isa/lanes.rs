@@ -1,8 +1,6 @@
 //! What the tables of vector instructions are made of: reading an operand in all lanes with its modifiers,
 //! writing a result in the active ones.
 
-use half::f16;
-
 use super::{File, Inst, Kind};
 use crate::wave::{LANES, Lanes, Wave};
 
@@ -275,16 +273,23 @@ halves!(Half, Half, |x: Half| x.0);
 pub(super) fn widen(bits: u16) -> f32 {
     // The exponent's bias differs by 112; the product is exact, denormals included.
     let magnitude = f32::from_bits(((bits & 0x7fff) as u32) << 13) * f32::from_bits(0x7780_0000);
-    let special = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 | ((bits & 0x3ff) as u32) << 13 } else { 0 };
-    f32::from_bits(
-        magnitude.to_bits() & if special != 0 { 0 } else { !0 } | special | ((bits & 0x8000) as u32) << 16,
-    )
+    // Of an infinity or a NaN it has the right mantissa.
+    let special = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(magnitude.to_bits() | special | ((bits & 0x8000) as u32) << 16)
 }
 
-/// f32 to f16, to nearest even.
+/// f32 to f16, to nearest even. Without branches or calls, so that it becomes vector code.
 #[inline(always)]
 pub(super) fn narrow(x: f32) -> u16 {
-    f16::from_f32(x).to_bits()
+    let bits = x.to_bits() & 0x7fff_ffff;
+    // Half of the lowest bit that stays is added, less one if that bit is even; the exponent's bias differs by 112.
+    let normal = (bits.wrapping_add(0xfff + (bits >> 13 & 1)) >> 13).wrapping_sub(112 << 10);
+    // Next to 0.5 a f32 has the steps of a denormal f16, so the sum is rounded as the result has to be.
+    let denormal = (f32::from_bits(bits) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+    let finite = if bits < 0x3880_0000 { denormal } else { normal };
+    let finite = if bits >= 0x477f_f000 { 0x7c00 } else { finite };
+    let nan = 0x7e00 | bits >> 13 & 0x3ff;
+    (if bits > 0x7f80_0000 { nan } else { finite }) as u16 | (x.to_bits() >> 16) as u16 & 0x8000
 }
 
 impl Elem for F16 {
@@ -458,3 +463,24 @@ macro_rules! valu {
     };
 }
 pub(super) use valu;
+
+#[cfg(test)]
+mod tests {
+    use super::{narrow, widen};
+    use half::f16;
+
+    #[test]
+    fn halves_are_widened_and_narrowed_as_by_definition() {
+        for bits in 0..=u16::MAX {
+            let exact = f16::from_bits(bits).to_f32();
+            assert!(widen(bits) == exact || exact.is_nan() && widen(bits).is_nan(), "{bits:#x}");
+            // It, what lies half a step from it, and the neighbours of these.
+            for middle in [0, 0x1000, 0x800] {
+                for near in [-1i32, 0, 1] {
+                    let x = f32::from_bits((exact.to_bits() + middle).wrapping_add_signed(near));
+                    assert_eq!(narrow(x), f16::from_f32(x).to_bits(), "{:#x}", x.to_bits());
+                }
+            }
+        }
+    }
+}

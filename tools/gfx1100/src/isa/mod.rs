@@ -40,7 +40,7 @@ mod wmma;
 pub use decode::all;
 pub use operand::{File, Kind, Operand, PRIVATE_BASE, SHARED_BASE};
 pub use run::Program;
-pub use uses::{Span, Uses};
+pub use uses::{Registers, Span, Uses};
 
 use crate::wave::{Wave, sgpr};
 
@@ -437,6 +437,8 @@ pub struct Inst {
     pub overlaps: bool,
     /// What it reads and writes.
     pub uses: Uses,
+    /// All registers that it reads or writes, its second half's among them.
+    touched: Registers,
     /// What computes it on this processor.
     run: run::Run,
     /// Which lane each lane takes operand 0 from, if `dpp` says so.

@@ -72,9 +72,40 @@ impl Program {
     #[inline]
     pub fn step(&self, wave: &mut Wave) -> Result<Option<&Inst>, Fault> {
         let inst = self.insts.get(wave.pc).ok_or(Fault::Target)?;
-        wave.check(inst)?;
+        if inst.touched.meets(&wave.suspects) {
+            return self.step_closely(wave, inst);
+        }
         match inst.op.exec {
-            Exec::Compute(_) | Exec::Lanes { .. } | Exec::Checked(_) => run(wave, inst)?,
+            Exec::Compute(_) | Exec::Lanes { .. } | Exec::Checked(_) => run(wave, inst, false)?,
+            _ => return self.step_on(wave, inst),
+        }
+        wave.pc += 1;
+        Ok(None)
+    }
+
+    /// A step that touches registers that may not be in order.
+    #[inline(never)]
+    fn step_closely<'a>(&self, wave: &mut Wave, inst: &'a Inst) -> Result<Option<&'a Inst>, Fault> {
+        wave.check(inst)?;
+        if let Some(second) = &inst.dual {
+            wave.check(second)?;
+        }
+        match inst.op.exec {
+            Exec::Compute(_) | Exec::Lanes { .. } | Exec::Checked(_) => run(wave, inst, true)?,
+            _ => {
+                wave.settle(&inst.touched);
+                return self.step_on(wave, inst);
+            }
+        }
+        wave.settle(&inst.touched);
+        wave.pc += 1;
+        Ok(None)
+    }
+
+    /// A step that does not compute.
+    #[inline]
+    fn step_on<'a>(&self, wave: &mut Wave, inst: &'a Inst) -> Result<Option<&'a Inst>, Fault> {
+        match inst.op.exec {
             Exec::Nothing => {}
             Exec::Branch(taken) => {
                 if taken(wave) {
@@ -130,24 +161,23 @@ pub(super) fn chosen(op: &Op) -> Run {
     }
 }
 
-/// Runs an instruction that computes.
+/// Runs an instruction that computes, and if asked to, notes what it wrote.
 #[inline(always)]
-fn run(wave: &mut Wave, inst: &Inst) -> Result<(), Fault> {
+fn run(wave: &mut Wave, inst: &Inst, notes: bool) -> Result<(), Fault> {
     match &inst.dual {
-        None => run_one(wave, inst),
+        None => run_one(wave, inst, notes),
         Some(second) => {
-            wave.check(second)?;
             if !inst.overlaps {
-                run_one(wave, inst)?;
-                return run_one(wave, second);
+                run_one(wave, inst, notes)?;
+                return run_one(wave, second, notes);
             }
             // The second half reads the register as it was.
             let at = inst.dst.number as usize;
             let before = (wave.v[at], wave.v_defined[at]);
-            run_one(wave, inst)?;
+            run_one(wave, inst, notes)?;
             let after = (wave.v[at], wave.v_defined[at]);
             (wave.v[at], wave.v_defined[at]) = before;
-            let done = run_one(wave, second);
+            let done = run_one(wave, second, notes);
             (wave.v[at], wave.v_defined[at]) = after;
             done
         }
@@ -155,13 +185,15 @@ fn run(wave: &mut Wave, inst: &Inst) -> Result<(), Fault> {
 }
 
 #[inline(always)]
-fn run_one(wave: &mut Wave, inst: &Inst) -> Result<(), Fault> {
+fn run_one(wave: &mut Wave, inst: &Inst, notes: bool) -> Result<(), Fault> {
     let exec = wave.exec();
     if let Some(crossing) = &inst.crossing {
         return run_crossing(wave, inst, crossing, exec);
     }
     compute(wave, inst)?;
-    note(wave, inst, exec);
+    if notes {
+        note(wave, inst, exec);
+    }
     Ok(())
 }
 

@@ -31,21 +31,12 @@ pub struct Uses {
     /// Scalar registers that are only moved elsewhere.
     pub s_carry: u128,
     spans: [Span; 6],
-    /// The vector registers read, if they are one to four; some of them twice then.
-    few: [u8; 4],
-    is_few: bool,
     n_read: u8,
     n_write: u8,
     n_carry: u8,
 }
 
 impl Uses {
-    /// Vector registers read, if they are so few that all are named here. May name one twice.
-    #[inline(always)]
-    pub fn few_read(&self) -> Option<[u8; 4]> {
-        self.is_few.then_some(self.few)
-    }
-
     /// Vector registers read.
     #[inline]
     pub fn v_read(&self) -> &[Span] {
@@ -68,7 +59,48 @@ impl Uses {
     }
 }
 
+/// Registers, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registers {
+    /// Scalar ones.
+    pub s: u128,
+    /// Vector registers, from the lowest.
+    pub v: [u64; 4],
+}
+
+impl Registers {
+    /// All that there are.
+    pub const ALL: Registers = Registers { s: !0, v: [!0; 4] };
+
+    /// Whether any is in both.
+    #[inline(always)]
+    pub fn meets(&self, other: &Registers) -> bool {
+        let v = (0..4).fold(0, |any, n| any | self.v[n] & other.v[n]);
+        let s = self.s & other.s;
+        v | s as u64 | (s >> 64) as u64 != 0
+    }
+
+    /// Those in either.
+    pub fn and(&self, other: &Registers) -> Registers {
+        Registers { s: self.s | other.s, v: std::array::from_fn(|n| self.v[n] | other.v[n]) }
+    }
+
+    /// Adds a vector register.
+    #[inline]
+    pub fn add(&mut self, r: usize) {
+        self.v[r / 64] |= 1 << (r % 64);
+    }
+}
+
 impl Uses {
+    /// All registers that are read or written.
+    pub(super) fn all(&self) -> Registers {
+        let mut all = Registers { s: self.s_read | self.s_write | self.s_carry, v: [0; 4] };
+        let spans = &self.spans[..(self.n_read + self.n_write + self.n_carry) as usize];
+        spans.iter().flat_map(|span| span.registers()).for_each(|r| all.add(r));
+        all
+    }
+
     /// Of an instruction whose operands are known.
     pub(super) fn of(inst: &Inst) -> Uses {
         let op = inst.op;
@@ -100,11 +132,6 @@ impl Uses {
         for n in (0..4).filter(|&n| in_lanes(n) && carried(n)) {
             uses.push(&inst.src[n]);
             uses.n_carry += 1;
-        }
-        let read: Vec<u8> = uses.v_read().iter().flat_map(|s| s.registers()).map(|r| r as u8).collect();
-        uses.is_few = (1..=4).contains(&read.len());
-        if uses.is_few {
-            uses.few = std::array::from_fn(|n| read[n % read.len()]);
         }
         let (read, write) = fixed(op);
         uses.s_read |= read;

@@ -129,6 +129,10 @@ fn swap(wave: &mut Wave, inst: &Inst) {
         wave.v[from][lane] = kept;
     }
     let differ = (wave.v_defined[to] ^ wave.v_defined[from]) & exec;
+    if differ != 0 {
+        wave.suspects.add(to);
+        wave.suspects.add(from);
+    }
     wave.v_defined[to] ^= differ;
     wave.v_defined[from] ^= differ;
 }
