@@ -19,16 +19,16 @@ build: ## the library (target/release/librocmforge.so) and the program
 story: build ## print a story by the demo model
 	$(ROCMFORGE) generate -p "Once upon a time" --seed 7
 
-# Every operation in parts beside each other, then models: half an hour and more. The machine code is clang's;
-# `make test-gfx1100 GFX1100_COMPILER=zig` takes the other one.
-GFX1100_COMPILER = clang
-GFX1100 = CARGO="$(CARGO)" $(WITH_ZIG) tools/gfx1100/run.sh $(GFX1100_COMPILER)
+# Every operation by the machine code of one compiler, models by that of the other;
+# `make test-gfx1100 GFX1100_SWEEP=zig GFX1100_MODELS=clang` changes them over.
+GFX1100_SWEEP = clang
+GFX1100_MODELS = zig
+GFX1100 = CARGO="$(CARGO)" $(WITH_ZIG) ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 tools/gfx1100/run.sh
 
 test-gfx1100: peer zig ## the HIP backend on gfx1100 machine code, interpreted
-	$(CARGO) test --locked --workspace --test sweep --test parity --test determinism --no-run
-	$(GFX1100) tools/gfx1100/sweep.sh 2
-	ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 $(GFX1100) \
-		$(CARGO) test --locked --workspace --test parity --test determinism
+	ROCMFORGE_SWEEP=brief $(GFX1100) $(GFX1100_SWEEP) tools/gfx1100/parts.sh sweep
+	$(GFX1100) $(GFX1100_MODELS) tools/gfx1100/parts.sh parity
+	$(GFX1100) $(GFX1100_MODELS) $(CARGO) test --locked --workspace --test determinism --test offload
 
 mutations: zig ## kernels that are wrong in one place, each of which a case of the sweep has to notice
 	$(WITH_ZIG) ROCMFORGE_SWEEP=mutations $(CARGO) test --locked --workspace --test sweep

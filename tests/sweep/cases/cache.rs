@@ -8,7 +8,7 @@ use rocmforge::quant::GgmlType;
 use rocmforge_testkit::rng::Rng;
 
 use super::rows::params;
-use super::{few_and_many, full, name};
+use super::{few_and_many, full, name, or_brief};
 use crate::net::{Case, Net, Size};
 
 const TYPES: [GgmlType; 4] = [GgmlType::F32, GgmlType::F16, GgmlType::BF16, GgmlType::Q8_0];
@@ -93,7 +93,7 @@ pub fn cases(all: bool) -> Vec<Case> {
             }
         }
     }
-    let tokens = full(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 64, 65]);
+    let tokens = or_brief(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 64, 65], &[1, 3, 8, 33, 64]);
     for dim in [16, 32, 40, 64, 72, 80, 96, 112, 128, 256] {
         for ty in TYPES {
             let heads = Heads { n_head: 4, n_head_kv: 2, dim };
@@ -132,7 +132,7 @@ pub fn cases(all: bool) -> Vec<Case> {
         cases.push(attention(case, heads, &[(8, 8), (33, 20), (100, 77), (128, 128)], 177, sequences(7)));
         let case = Case::new(format!("attention/long/heads={n_head}:{n_head_kv}"));
         let case = case.cache(heads.layer(), 4608, GgmlType::F16);
-        cases.push(attention(case, heads, &full(&[1, 3, 8, 12]), 4500, causal()));
+        cases.push(attention(case, heads, &or_brief(&[1, 3, 8, 12], &[1, 8]), 4500, causal()));
     }
     for (what, sees) in [
         ("causal", causal()),
@@ -148,7 +148,8 @@ pub fn cases(all: bool) -> Vec<Case> {
     ] {
         let heads = Heads { n_head: 4, n_head_kv: 2, dim: 64 };
         let case = Case::new(format!("mask/{what}")).cache(heads.layer(), 1088, GgmlType::F16);
-        let case = attention(case, heads, &full(&[1, 2, 8, 9, 33, 64, 200]), 1030, sees.clone());
+        let tokens = or_brief(&[1, 2, 8, 9, 33, 64, 200], &[1, 8, 64]);
+        let case = attention(case, heads, &tokens, 1030, sees.clone());
         let case = attention(case, heads, &[(4, 2), (16, 9), (64, 33), (64, 63)], 65, sees.clone());
         cases.push(
             [1, 2, 63, 64, 65, 128, 129, 257]
@@ -284,7 +285,7 @@ fn layer(heads: Heads, n_rot: usize, types: [GgmlType; 2]) -> Case {
     let kinds =
         [(RopeStyle::Norm, false, false), (RopeStyle::Neox, false, true), (RopeStyle::Neox, true, false)];
     kinds.into_iter().fold(case, |case, (style, normed, one)| {
-        let sizes = [full(&[1, 2, 8, 9, 33]), vec![(4, 3), (64, 40)]].concat();
+        let sizes = [or_brief(&[1, 2, 8, 9, 33], &[1, 9]), vec![(4, 3), (64, 40)]].concat();
         case.fed(&sizes, over(150, causal()), move |net| {
             let w = GgmlType::Q8_0;
             let (n, n_kv) = (heads.n_head * heads.dim, heads.n_head_kv * heads.dim);

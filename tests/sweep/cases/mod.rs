@@ -23,7 +23,7 @@ fn types() -> impl Iterator<Item = GgmlType> {
 }
 
 /// Whether `ROCMFORGE_SWEEP` is `brief`: the same cases in fewer sizes, for a device that takes long.
-fn brief() -> bool {
+pub fn brief() -> bool {
     std::env::var("ROCMFORGE_SWEEP").is_ok_and(|v| v == "brief")
 }
 
@@ -39,6 +39,11 @@ fn name(ty: GgmlType) -> String {
 /// Graphs for so many tokens, all of them live.
 fn full(tokens: &[usize]) -> Vec<Size> {
     tokens.iter().map(|&n| (n, n)).collect()
+}
+
+/// The same for these, or for fewer if the sweep is brief.
+fn or_brief(tokens: &[usize], few: &[usize]) -> Vec<Size> {
+    full(if brief() { few } else { tokens })
 }
 
 /// One token to nine, the numbers around which ways through kernels change, and fewer tokens than there is room for.

@@ -47,12 +47,19 @@ pub struct Counters {
     pub lds: u64,
     /// Cycles that these take beyond the fewest, because lanes want different words of one bank; only if profiled.
     pub conflicts: u64,
+    /// Nanoseconds that the interpreter took.
+    pub nanoseconds: u64,
 }
 
 impl Counters {
     /// Instructions of all classes.
     pub fn total(&self) -> u64 {
         self.instructions.iter().sum()
+    }
+
+    /// Million instructions that the interpreter did in a second.
+    pub fn rate(&self) -> f64 {
+        1e3 * self.total() as f64 / self.nanoseconds.max(1) as f64
     }
 
     /// Counts instructions of a class.
@@ -67,7 +74,7 @@ impl Counters {
         for (mine, theirs) in self.instructions.iter_mut().zip(other.instructions) {
             *mine += theirs;
         }
-        let pairs: [(&mut u64, u64); 10] = [
+        let pairs: [(&mut u64, u64); 11] = [
             (&mut self.launches, other.launches),
             (&mut self.groups, other.groups),
             (&mut self.waves, other.waves),
@@ -78,6 +85,7 @@ impl Counters {
             (&mut self.lines, other.lines),
             (&mut self.lds, other.lds),
             (&mut self.conflicts, other.conflicts),
+            (&mut self.nanoseconds, other.nanoseconds),
         ];
         for (mine, theirs) in pairs {
             *mine += theirs;
@@ -90,24 +98,25 @@ impl Counters {
         CLASSES.iter().for_each(|(_, name)| heads += &format!(" {name:>8}"));
         heads
             + &format!(
-                " {:>11} {:>11} {:>6} {:>7} {:>9}",
-                "loaded", "stored", "lines", "of line", "conflicts"
+                " {:>11} {:>11} {:>6} {:>7} {:>9} {:>5}",
+                "loaded", "stored", "lines", "of line", "conflicts", "M/s"
             )
     }
 
     /// Counts; bytes loaded and stored, lines of 128 bytes a load and how much of them was asked for, and conflicts of
-    /// banks for each access of LDS.
+    /// banks for each access of LDS; million instructions that the interpreter did in a second.
     pub fn row(&self) -> String {
         let mut row = format!("{:>8} {:>8} {:>11}", self.launches, self.waves, self.total());
         self.instructions.iter().for_each(|n| row += &format!(" {n:>8}"));
         let share = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
         row + &format!(
-            " {:>11} {:>11} {:>6.2} {:>6.0}% {:>9.2}",
+            " {:>11} {:>11} {:>6.2} {:>6.0}% {:>9.2} {:>5.1}",
             self.bytes_loaded,
             self.bytes_stored,
             share(self.lines, self.loads),
             100.0 * share(self.bytes_loaded, 128 * self.lines),
-            share(self.conflicts, self.lds)
+            share(self.conflicts, self.lds),
+            self.rate()
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::counters::Counters;
 use crate::error::{Error, Fault, Kind, fault};
@@ -155,6 +156,7 @@ impl Machine {
     /// All workgroups take turns: those that ran out of their turn go on after the others, and with each round one
     /// more begins. So all of them are there if they wait for each other, and few if they do not.
     fn run_groups(&mut self, shape: &Shape<'_>) -> Result<Counters, Box<Error>> {
+        let start = Instant::now();
         self.memory.begin(shape.crowd);
         let mut counters = Counters { launches: 1, groups: shape.crowd.groups.into(), ..Counters::default() };
         counters.waves = counters.groups * u64::from(shape.crowd.waves);
@@ -195,6 +197,7 @@ impl Machine {
                 counters.count(inst.op.class, n);
             }
         }
+        counters.nanoseconds = start.elapsed().as_nanos() as u64;
         Ok(counters)
     }
 }

@@ -31,8 +31,21 @@ impl Tests {
         self.0.push(Trial::test(name, test).with_ignored_flag(needs.is_err()));
     }
 
-    /// Runs them as the command line says: the result of `main`.
-    pub fn run(self) -> ExitCode {
+    /// Runs them as the command line says: the result of `main`. Of the variable `ROCMFORGE_TEST_PART` only a part:
+    /// "0/2" and "1/2" are halves, for two processes beside each other.
+    ///
+    /// # Panics
+    /// If the variable is not like that.
+    pub fn run(mut self) -> ExitCode {
+        if let Ok(part) = std::env::var("ROCMFORGE_TEST_PART") {
+            let number = |text: &str| text.parse::<usize>().ok();
+            let numbers = part.split_once('/').and_then(|(i, n)| Some((number(i)?, number(n)?)));
+            let (i, n) = numbers
+                .filter(|(i, n)| i < n)
+                .unwrap_or_else(|| panic!("ROCMFORGE_TEST_PART is {part}, not like 0/2"));
+            let mut at = 0..;
+            self.0.retain(|_| at.next().is_some_and(|at| at % n == i));
+        }
         libtest_mimic::run(&Arguments::from_args(), self.0).exit_code()
     }
 }
