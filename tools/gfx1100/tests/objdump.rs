@@ -2,7 +2,7 @@
 //! makes them. Objects that tests of the library have compiled are taken as they are.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Trial};

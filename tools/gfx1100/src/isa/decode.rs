@@ -139,7 +139,7 @@ pub(super) fn decode(words: &[u32], at: u32) -> Result<Inst, Fault> {
     inst.crossing = inst.dpp.as_ref().map(|dpp| Box::new(dpp::Crossing::of(dpp)));
     if let Some(second) = &mut inst.dual {
         second.uses = Uses::of(second);
-        inst.touched = inst.touched.and(&second.uses.all());
+        inst.touched = inst.touched.or(&second.uses.all());
     }
     Ok(inst)
 }

@@ -81,7 +81,7 @@ impl Registers {
     }
 
     /// Those in either.
-    pub fn and(&self, other: &Registers) -> Registers {
+    pub fn or(&self, other: &Registers) -> Registers {
         Registers { s: self.s | other.s, v: std::array::from_fn(|n| self.v[n] | other.v[n]) }
     }
 
