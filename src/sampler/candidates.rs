@@ -1,6 +1,7 @@
 //! The candidate list that samplers work on.
 
 use super::Token;
+use super::rng::Rng;
 use super::row::{Row, Scratch};
 use super::scan::{self, BLOCK, key, unkey};
 use crate::{Error, Result};
@@ -136,6 +137,29 @@ impl<'a> Candidates<'a> {
     /// The error of the sampler that failed, if one did.
     pub fn take_result(&mut self) -> Result<()> {
         self.fault.take().map_or(Ok(()), Err)
+    }
+
+    /// Sorts the items: largest logit first, then lowest id.
+    pub fn sort(&mut self) {
+        self.items();
+        if !self.sorted {
+            self.items.sort_unstable_by(descending);
+            self.sorted = true;
+        }
+    }
+
+    /// Draws the position of an item by the probabilities that a softmax has left; the only one without a draw.
+    pub(super) fn draw(&self, rng: &mut Rng) -> Option<usize> {
+        if self.items.len() <= 1 {
+            return (!self.items.is_empty()).then_some(0);
+        }
+        let total: f64 = self.items.iter().map(|c| f64::from(c.p)).sum();
+        let (target, mut run) = (rng.next_f64(), 0.0);
+        let reaches = |c: &Candidate| {
+            run += f64::from(c.p) / total;
+            run >= target
+        };
+        self.items.iter().position(reaches).or_else(|| self.items.iter().rposition(|c| c.p > 0.0))
     }
 
     /// Fills in the probability of every candidate: the softmax of the logits.

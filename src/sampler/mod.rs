@@ -2,7 +2,8 @@
 //!
 //! This folder owns what happens between `logits [n_vocab]` and a token id: the candidate list,
 //! one sampler a file, the [`Chain`] that runs them in order, and [`Params`], which builds a chain
-//! from flag values. It knows no model, vocabulary or context: token ids are just numbers.
+//! from flag values. It knows no model, vocabulary or context: token ids are just numbers. [`Breakers`] alone asks a
+//! vocabulary how texts are spelt.
 //!
 //! Rules that every sampler keeps:
 //!
@@ -13,34 +14,49 @@
 //! * A logit of `-inf` is an impossible token; `+inf` ones share all probability; NaN is an error.
 //! * After the first call, sampling a token allocates nothing.
 
+mod adaptive_p;
+mod breakers;
 mod candidates;
 mod chain;
 mod dist;
+mod dry;
 mod greedy;
 mod logit_bias;
 mod min_p;
+mod mirostat;
 mod params;
 mod penalties;
 mod rng;
 mod row;
 mod scan;
 mod temperature;
+mod temperature_ext;
 mod top_k;
+mod top_n_sigma;
 mod top_p;
 mod typical;
+mod xtc;
 
+pub use adaptive_p::AdaptiveP;
+pub use breakers::Breakers;
 pub use candidates::{Candidate, Candidates};
 pub use chain::Chain;
-pub use dist::{Dist, RANDOM_SEED};
+pub use dist::Dist;
+pub use dry::Dry;
 pub use greedy::Greedy;
 pub use logit_bias::LogitBias;
 pub use min_p::MinP;
+pub use mirostat::{Mirostat, MirostatV2};
 pub use params::{Kind, Params};
 pub use penalties::Penalties;
+pub use rng::RANDOM_SEED;
 pub use temperature::Temperature;
+pub use temperature_ext::TemperatureExt;
 pub use top_k::TopK;
+pub use top_n_sigma::TopNSigma;
 pub use top_p::TopP;
 pub use typical::Typical;
+pub use xtc::Xtc;
 
 pub use crate::tokenizer::Token;
 

@@ -6,7 +6,7 @@ use crate::Result;
 /// Divides every logit by the temperature; one of 0 or less leaves only the largest possible.
 #[derive(Clone, Debug)]
 pub struct Temperature {
-    temp: f32,
+    pub(super) temp: f32,
 }
 
 impl Temperature {
