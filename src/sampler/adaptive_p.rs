@@ -63,7 +63,7 @@ impl Sampler for AdaptiveP {
         }
         let target = (2.0 * self.target.min(1.0) - self.sum / self.weight).clamp(0.0, 1.0);
         for c in candidates.items().iter_mut().filter(|c| c.logit != f32::NEG_INFINITY) {
-            let d = ((c.p - target) / WIDTH).abs();
+            let d = ((c.p - target) * (1.0 / WIDTH)).abs();
             c.logit = PEAK - SHARPNESS * d * d / (1.0 + d);
         }
         candidates.set_sorted(false);

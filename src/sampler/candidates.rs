@@ -39,6 +39,11 @@ fn descending(a: &Candidate, b: &Candidate) -> Ordering {
     key(b.logit).cmp(&key(a.logit)).then(a.id.cmp(&b.id))
 }
 
+/// `exp(logit - max)`; of infinite ones, 1 for each of the largest.
+fn weight(logit: f32, max: f32) -> f32 {
+    if logit == max { 1.0 } else { (logit - max).exp() }
+}
+
 fn nan() -> Error {
     Error::InvalidArgument("a logit is NaN: the model's output is broken".into())
 }
@@ -162,12 +167,20 @@ impl<'a> Candidates<'a> {
         self.items.iter().position(reaches).or_else(|| self.items.iter().rposition(|c| c.p > 0.0))
     }
 
-    /// Fills in the probability of every candidate: the softmax of the logits.
+    /// Fills in the probability of every candidate: the softmax of the logits, in f32 and one after the other as llama.cpp
+    /// has it, so that samplers which compare and draw by that do what they do there.
     pub fn softmax(&mut self) {
+        self.softmax_of();
+    }
+
+    /// The same; gives the largest logit and the sum of all weights `exp(logit - max)`.
+    fn softmax_of(&mut self) -> Option<(f32, f32)> {
         self.items();
-        if let Some((_, total)) = self.weigh() {
-            self.normalise(total);
-        }
+        let max = self.possible_max()?;
+        self.items.iter_mut().for_each(|c| c.p = weight(c.logit, max));
+        let total: f32 = self.items.iter().map(|c| c.p).sum();
+        self.items.iter_mut().for_each(|c| c.p /= total);
+        Some((max, total))
     }
 
     /// After [`Candidates::weigh`]: makes the weights of explicit items probabilities.
@@ -295,10 +308,10 @@ impl<'a> Candidates<'a> {
         Some(block * BLOCK + at)
     }
 
-    /// Keeps the `k` largest, in order; keeps everything as it is when there are no more than `k`.
+    /// Keeps the `k` largest, in order.
     pub(super) fn keep_top(&mut self, k: usize) {
         if k >= self.len() {
-            return;
+            return self.sort();
         }
         if self.row.is_some() && !self.collect_top(k) {
             if self.failed() {
@@ -381,7 +394,8 @@ impl<'a> Candidates<'a> {
     /// H = ln Z - E[d], so the distance |-ln p_i - H| is |E[d] - d_i|. A weight of 0 adds nothing to the
     /// mean: the limit of p ln p.
     pub(super) fn keep_typical(&mut self, p: f32, at_least: usize) {
-        self.items();
+        self.sort();
+        let Some((_, total_32)) = self.softmax_of() else { return };
         let Some((max, total)) = self.weigh() else { return };
         let below_max =
             |c: &Candidate| if c.logit == max { 0.0 } else { f64::from(c.logit) - f64::from(max) };
@@ -399,9 +413,8 @@ impl<'a> Candidates<'a> {
                 scan::sort_part(self.items, i, sorted, nearest);
             }
             let c = &mut self.items[i];
-            let weight = f64::from(scan::weight(c.logit, max));
-            c.p = (weight / total) as f32;
-            run += weight;
+            c.p = weight(c.logit, max) / total_32;
+            run += f64::from(scan::weight(c.logit, max));
             if run > target && i + 1 >= at_least {
                 keep = i + 1;
                 break;

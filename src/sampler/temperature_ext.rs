@@ -41,13 +41,15 @@ impl Sampler for TemperatureExt {
         if candidates.failed() {
             return;
         }
-        let surprise = |p: f32| if p > 0.0 { f64::from(p) * f64::from(p).ln() } else { 0.0 };
-        let entropy = -candidates.items().iter().map(|c| surprise(c.p)).sum::<f64>();
-        let share = (entropy / (n as f64).ln()) as f32;
+        let probabilities = candidates.items().iter().map(|c| c.p).filter(|p| *p > 0.0);
+        let entropy = -probabilities.map(|p| p * p.ln()).sum::<f32>();
+        let share = entropy / -(1.0 / n as f32).ln();
         let (min, max) = ((self.temp - self.delta).max(0.0), self.temp + self.delta);
         let temp = min + (max - min) * share.powf(self.exponent);
         Temperature { temp }.apply(candidates);
-        candidates.softmax();
+        if let Some((_, total)) = candidates.weigh() {
+            candidates.normalise(total);
+        }
     }
 
     fn clone_box(&self) -> Box<dyn Sampler> {

@@ -9,13 +9,16 @@
 
 mod context;
 mod quantize;
+mod sampler;
 
 pub use context::{PeerContext, PeerModel};
 pub use quantize::Quantize;
+pub use sampler::{LogitBias, PeerSampler, Settings, TokenData};
 
 use context::{Context, ContextParams, Memory, RawBatch};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
 use quantize::QuantizeParams;
+use sampler::{Sampler, TokenArray};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -113,6 +116,26 @@ api! {
     get_embeddings_ith: fn(*mut Context, i32) -> *const f32;
     get_embeddings_seq: fn(*mut Context, i32) -> *const f32;
     model_n_embd: fn(*const Model) -> i32;
+    sampler_init_greedy: fn() -> *mut Sampler;
+    sampler_init_dist: fn(u32) -> *mut Sampler;
+    sampler_init_top_k: fn(i32) -> *mut Sampler;
+    sampler_init_top_p: fn(f32, usize) -> *mut Sampler;
+    sampler_init_min_p: fn(f32, usize) -> *mut Sampler;
+    sampler_init_typical: fn(f32, usize) -> *mut Sampler;
+    sampler_init_temp: fn(f32) -> *mut Sampler;
+    sampler_init_temp_ext: fn(f32, f32, f32) -> *mut Sampler;
+    sampler_init_xtc: fn(f32, f32, usize, u32) -> *mut Sampler;
+    sampler_init_top_n_sigma: fn(f32) -> *mut Sampler;
+    sampler_init_mirostat: fn(i32, u32, f32, f32, i32) -> *mut Sampler;
+    sampler_init_mirostat_v2: fn(u32, f32, f32) -> *mut Sampler;
+    sampler_init_penalties: fn(i32, i32, f32, f32, f32) -> *mut Sampler;
+    sampler_init_dry: fn(*const Vocab, f32, f32, i32, i32, *const *const c_char, usize) -> *mut Sampler;
+    sampler_init_adaptive_p: fn(f32, f32, u32) -> *mut Sampler;
+    sampler_init_logit_bias: fn(i32, i32, *const LogitBias) -> *mut Sampler;
+    sampler_apply: fn(*mut Sampler, *mut TokenArray);
+    sampler_accept: fn(*mut Sampler, i32);
+    sampler_reset: fn(*mut Sampler);
+    sampler_free: fn(*mut Sampler);
 }
 
 struct Opened {
