@@ -2699,6 +2699,118 @@ enum rf_status rf_sampler_init_logit_bias(const struct rf_logit_bias *biases,
                                           size_t n_biases,
                                           struct rf_sampler **sampler);
 
+/**
+ * Divides the logits by a temperature between temp - delta and temp + delta: low where one token is
+ * likely, high where many are (entropy-based dynamic temperature).
+ *
+ * @param temp     The temperature in the middle.
+ * @param delta    How far it moves; 0 and less make this rf_sampler_init_temp().
+ * @param exponent Of the share that the entropy is of the largest possible one.
+ * @param sampler  Receives the sampler, to be freed with rf_sampler_free() or added to a chain; NULL
+ *                 on failure.
+ */
+enum rf_status rf_sampler_init_temp_ext(float temp,
+                                        float delta,
+                                        float exponent,
+                                        struct rf_sampler **sampler);
+
+/**
+ * Makes impossible what is more than n standard deviations of the logits below the largest.
+ *
+ * @param n       How many; 0 and less change nothing.
+ * @param sampler Receives the sampler, to be freed with rf_sampler_free() or added to a chain; NULL
+ *                on failure.
+ */
+enum rf_status rf_sampler_init_top_n_sigma(float n, struct rf_sampler **sampler);
+
+/**
+ * Now and then drops the most likely tokens but the least likely of those that are likely enough
+ * (exclude top choices).
+ *
+ * @param p         How often; 0 and less: never.
+ * @param threshold From which probability on a token is likely enough; above 0.5 nothing is dropped.
+ * @param min_keep  Drop none if fewer would be left.
+ * @param seed      The seed; RF_RANDOM_SEED takes one from the operating system.
+ * @param sampler   Receives the sampler, to be freed with rf_sampler_free() or added to a chain;
+ *                  NULL on failure.
+ */
+enum rf_status rf_sampler_init_xtc(float p,
+                                   float threshold,
+                                   size_t min_keep,
+                                   uint32_t seed,
+                                   struct rf_sampler **sampler);
+
+/**
+ * Selects a token so that the surprise of the text stays near tau (Mirostat, version 1).
+ *
+ * @param n_vocab The size of the vocabulary.
+ * @param seed    The seed; RF_RANDOM_SEED takes one from the operating system.
+ * @param tau     The surprise aimed at, in bits.
+ * @param eta     How fast it learns from what it has selected.
+ * @param m       By how many of the most likely tokens it estimates, 2 or more; usually 100.
+ * @param sampler Receives the sampler, to be freed with rf_sampler_free() or added to a chain; NULL
+ *                on failure.
+ */
+enum rf_status rf_sampler_init_mirostat(int32_t n_vocab,
+                                        uint32_t seed,
+                                        float tau,
+                                        float eta,
+                                        int32_t m,
+                                        struct rf_sampler **sampler);
+
+/**
+ * Selects a token so that the surprise of the text stays near tau (Mirostat, version 2).
+ *
+ * @param seed    The seed; RF_RANDOM_SEED takes one from the operating system.
+ * @param tau     The surprise aimed at, in bits.
+ * @param eta     How fast it learns from what it has selected.
+ * @param sampler Receives the sampler, to be freed with rf_sampler_free() or added to a chain; NULL
+ *                on failure.
+ */
+enum rf_status rf_sampler_init_mirostat_v2(uint32_t seed,
+                                           float tau,
+                                           float eta,
+                                           struct rf_sampler **sampler);
+
+/**
+ * Selects tokens whose probability is near a target, which moves against the mean of what was
+ * selected lately (adaptive-p).
+ *
+ * @param target  The probability aimed at; below 0 the probabilities stay as they are.
+ * @param decay   What is remembered from one token to the next, 0 to 0.99.
+ * @param seed    The seed; RF_RANDOM_SEED takes one from the operating system.
+ * @param sampler Receives the sampler, to be freed with rf_sampler_free() or added to a chain; NULL
+ *                on failure.
+ */
+enum rf_status rf_sampler_init_adaptive_p(float target,
+                                          float decay,
+                                          uint32_t seed,
+                                          struct rf_sampler **sampler);
+
+/**
+ * Makes tokens less likely that would go on with a repetition ("don't repeat yourself"): by
+ * multiplier * base ^ (n - allowed_length), where the last n tokens were said before.
+ *
+ * @param vocab          Spells the breakers. Not needed afterwards.
+ * @param multiplier     0 turns it off.
+ * @param base           Less than 1 turns it off.
+ * @param allowed_length Shorter repetitions are free.
+ * @param last_n         How many of the last tokens it looks at; 0 turns it off.
+ * @param breakers       Texts at which a repetition ends, UTF-8, each with a 0 at its end; of each
+ *                       40 bytes at most are used. They are copied.
+ * @param n_breakers     Their number.
+ * @param sampler        Receives the sampler, to be freed with rf_sampler_free() or added to a chain;
+ *                       NULL on failure.
+ */
+enum rf_status rf_sampler_init_dry(const struct rf_vocab *vocab,
+                                   float multiplier,
+                                   float base,
+                                   int32_t allowed_length,
+                                   int32_t last_n,
+                                   const char *const *breakers,
+                                   size_t n_breakers,
+                                   struct rf_sampler **sampler);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

@@ -70,6 +70,15 @@ fn nothing_is_allocated_after_the_first_token() {
         logit_bias: vec![(5, 2.0), (29_000, -3.0)],
         ..Params::default()
     };
+    let new = Params {
+        dry_multiplier: 0.8,
+        dry_penalty_last_n: 64,
+        top_n_sigma: 2.0,
+        xtc_probability: 0.5,
+        dynatemp_range: 0.3,
+        ..heavy.clone()
+    };
+    let adaptive = Params { samplers: Kind::parse_order("top_k;adaptive_p").unwrap(), ..heavy.clone() };
     let order = |order: &str| Params { samplers: Kind::parse_order(order).unwrap(), ..heavy.clone() };
     let cases = [
         ("default", Params { seed: 1, ..Params::default() }),
@@ -81,6 +90,10 @@ fn nothing_is_allocated_after_the_first_token() {
         ("reversed", order("temperature;min_p;top_p;typ_p;top_k;penalties")),
         ("large k", Params { top_k: 5000, ..heavy.clone() }),
         ("greedy", Params { temp: 0.0, ..heavy.clone() }),
+        ("all that are off by default", new.clone()),
+        ("adaptive-p", Params { adaptive_target: 0.3, ..adaptive }),
+        ("mirostat", Params { mirostat: 1, n_vocab: rows[0].len(), ..heavy.clone() }),
+        ("mirostat 2", Params { mirostat: 2, ..heavy.clone() }),
     ];
     for (name, params) in cases {
         assert_eq!(allocations_after_first(params.build().unwrap(), &rows), 0, "{name}");

@@ -4,15 +4,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::sampling::SamplingArgs;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use rocmforge::Token;
 use rocmforge::backend::Device;
 use rocmforge::context::KV_TYPES;
 use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
 use rocmforge::quantize::Mixture;
-use rocmforge::sampler::{Kind, RANDOM_SEED};
 
 /// Generate text, measure speed and look into GGUF model files.
 ///
@@ -226,77 +225,6 @@ pub struct SessionArgs {
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub prompt_cache_ro: bool,
 }
-
-/// Flags about choosing tokens.
-#[derive(Args)]
-#[command(next_help_heading = "Sampling")]
-pub struct SamplingArgs {
-    /// Seed of the random numbers; -1: a random one
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        default_value = "-1",
-        value_parser = seed,
-        allow_hyphen_values = true
-    )]
-    pub seed: u32,
-    /// Temperature; 0: always the likeliest token
-    #[arg(long, value_name = "T", default_value_t = 0.8, allow_hyphen_values = true)]
-    pub temp: f32,
-    /// Keep the K likeliest tokens; 0: all
-    #[arg(long, value_name = "K", default_value_t = 40, allow_hyphen_values = true)]
-    pub top_k: i32,
-    /// Keep the likeliest tokens that together have probability P; 1: all
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
-    pub top_p: f32,
-    /// Keep tokens at least P times as likely as the likeliest; 0: all
-    #[arg(long, value_name = "P", default_value_t = 0.05)]
-    pub min_p: f32,
-    /// Locally typical sampling with probability P; 1: off
-    #[arg(long, alias = "typical-p", value_name = "P", default_value_t = 1.0)]
-    pub typical: f32,
-    /// Divide the logits of recent tokens; 1: off
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    pub repeat_penalty: f32,
-    /// How many tokens are recent; 0: none, -1: the whole context
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 64,
-        value_parser = clap::value_parser!(i32).range(-1..),
-        allow_hyphen_values = true
-    )]
-    pub repeat_last_n: i32,
-    /// Lower the logits of recent tokens by X for each time they occur
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_hyphen_values = true)]
-    pub frequency_penalty: f32,
-    /// Lower the logits of recent tokens by X
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_hyphen_values = true)]
-    pub presence_penalty: f32,
-    /// Change the logit of a token: 15043+1 raises that of token 15043 by 1, 15043-inf forbids it; may
-    /// be given several times
-    #[arg(
-        short,
-        long,
-        value_name = "ID(+|-)BIAS",
-        value_parser = logit_bias,
-        value_delimiter = ','
-    )]
-    pub logit_bias: Vec<(Token, f32)>,
-    /// The samplers in order, separated by semicolons
-    #[arg(
-        long,
-        value_name = "NAMES",
-        default_value = "penalties;top_k;typ_p;top_p;min_p;temperature",
-        value_parser = |s: &str| Kind::parse_order(s).map(Samplers)
-    )]
-    pub samplers: Samplers,
-}
-
-/// The value of `--samplers`.
-#[derive(Clone)]
-pub struct Samplers(pub Vec<Kind>);
 
 /// Flags of `bench`.
 #[derive(Args)]
@@ -524,24 +452,6 @@ fn cache_type() -> impl TypedValueParser<Value = GgmlType> {
         .map(|name| KV_TYPES.into_iter().find(|t| t.name() == name).expect("one of the possible values"))
 }
 
-fn seed(s: &str) -> Result<u32, String> {
-    match s.parse::<i64>() {
-        Ok(-1) => Ok(RANDOM_SEED),
-        Ok(n) => u32::try_from(n).map_err(|_| format!("expected -1 to {}", u32::MAX)),
-        Err(e) => Err(e.to_string()),
-    }
-}
-
-fn logit_bias(s: &str) -> Result<(Token, f32), String> {
-    let wrong = || "expected a token id, + or -, and a number, as in 15043+1 or 15043-inf".to_string();
-    let (id, bias) = s.split_at(s.find(['+', '-']).ok_or_else(wrong)?);
-    let bias: f32 = bias.parse().map_err(|_| wrong())?;
-    if bias.is_nan() {
-        return Err(wrong());
-    }
-    Ok((id.parse().map_err(|_| wrong())?, bias))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -563,14 +473,5 @@ mod tests {
         }
         assert!(["", "-1", "some"].iter().all(|text| text.parse::<GpuLayers>().is_err()));
         assert_eq!(spelled(&["x", "-p", "-tb", "--", "-ctv"]), ["x", "-p", "-tb", "--", "-ctv"]);
-    }
-
-    #[test]
-    fn biases_are_an_id_and_a_signed_number() {
-        assert_eq!(logit_bias("7+1.5"), Ok((7, 1.5)));
-        assert_eq!(logit_bias("7-inf"), Ok((7, f32::NEG_INFINITY)));
-        for wrong in ["7", "+1", "x-1", "7+", "7-nan", "-1"] {
-            assert!(logit_bias(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use rocmforge::chat::{Message, Template};
 use rocmforge::kv::Pos;
-use rocmforge::sampler::{Chain, Params};
-use rocmforge::tokenizer::{Detokenizer, Vocab};
+use rocmforge::sampler::Chain;
+use rocmforge::tokenizer::Detokenizer;
 use rocmforge::{Batch, Context, ContextParams, Model, Token};
 
-use crate::args::{ComputeArgs, GenerateArgs, SamplingArgs};
+use crate::args::{ComputeArgs, GenerateArgs};
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use crate::{interrupt, models, output, text};
@@ -74,7 +74,7 @@ pub fn run(args: &GenerateArgs, matches: &ArgMatches) -> Outcome {
             "the prompt has {n} tokens and the context holds {n_ctx}; -c {n} or more makes it large enough"
         )));
     }
-    let mut chain = chain(&args.sampling, args.ignore_eos, n_ctx, model.vocab())?;
+    let mut chain = args.sampling.chain(args.ignore_eos, n_ctx, model.vocab())?;
     if args.verbose {
         let names: Vec<&str> = chain.names().collect();
         let seed = chain.seed().map_or(String::new(), |s| format!(", seed {s}"));
@@ -280,31 +280,4 @@ pub fn context_params(args: &ComputeArgs) -> ContextParams {
         type_v: args.cache_type_v,
         ..ContextParams::default()
     }
-}
-
-fn chain(args: &SamplingArgs, ignore_eos: bool, n_ctx: usize, vocab: &Vocab) -> Outcome<Chain> {
-    let mut logit_bias = args.logit_bias.clone();
-    if let Some((id, _)) = logit_bias.iter().find(|(id, _)| *id as usize >= vocab.n_tokens()) {
-        let n = vocab.n_tokens();
-        return Err(Failure::Failed(format!("--logit-bias: there is no token {id}; the model has {n}")));
-    }
-    if ignore_eos {
-        logit_bias.extend(vocab.eog().iter().map(|&t| (t, f32::NEG_INFINITY)));
-    }
-    let params = Params {
-        seed: args.seed,
-        min_keep: 0,
-        top_k: args.top_k,
-        top_p: args.top_p,
-        min_p: args.min_p,
-        typ_p: args.typical,
-        temp: args.temp,
-        penalty_last_n: usize::try_from(args.repeat_last_n).unwrap_or(n_ctx),
-        penalty_repeat: args.repeat_penalty,
-        penalty_freq: args.frequency_penalty,
-        penalty_present: args.presence_penalty,
-        logit_bias,
-        samplers: args.samplers.0.clone(),
-    };
-    Ok(params.build()?)
 }

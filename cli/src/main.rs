@@ -16,6 +16,7 @@ mod output;
 mod perplexity;
 mod quantize;
 mod report;
+mod sampling;
 mod session;
 mod text;
 mod tokenize;

@@ -53,7 +53,7 @@ impl Sampler for AdaptiveP {
     }
 
     fn apply(&mut self, candidates: &mut Candidates<'_>) {
-        candidates.softmax();
+        candidates.softmax_32();
         if candidates.failed() {
             return;
         }
@@ -69,7 +69,7 @@ impl Sampler for AdaptiveP {
         candidates.set_sorted(false);
         self.before.clear();
         self.before.extend(candidates.items().iter().map(|c| c.p));
-        candidates.softmax();
+        candidates.softmax_32();
         let at = candidates.draw(&mut self.random.rng);
         candidates.select(at);
         self.pending = at.map(|at| (candidates.items()[at].id, self.before[at]));

@@ -167,14 +167,17 @@ impl<'a> Candidates<'a> {
         self.items.iter().position(reaches).or_else(|| self.items.iter().rposition(|c| c.p > 0.0))
     }
 
-    /// Fills in the probability of every candidate: the softmax of the logits, in f32 and one after the other as llama.cpp
-    /// has it, so that samplers which compare and draw by that do what they do there.
+    /// Fills in the probability of every candidate: the softmax of the logits.
     pub fn softmax(&mut self) {
-        self.softmax_of();
+        self.items();
+        if let Some((_, total)) = self.weigh() {
+            self.normalise(total);
+        }
     }
 
-    /// The same; gives the largest logit and the sum of all weights `exp(logit - max)`.
-    fn softmax_of(&mut self) -> Option<(f32, f32)> {
+    /// The same as llama.cpp's samplers have it, in f32 and summed one after the other, for those that compare and draw by
+    /// it. Gives the largest logit and the sum of all weights `exp(logit - max)`.
+    pub(super) fn softmax_32(&mut self) -> Option<(f32, f32)> {
         self.items();
         let max = self.possible_max()?;
         self.items.iter_mut().for_each(|c| c.p = weight(c.logit, max));
@@ -395,7 +398,7 @@ impl<'a> Candidates<'a> {
     /// mean: the limit of p ln p.
     pub(super) fn keep_typical(&mut self, p: f32, at_least: usize) {
         self.sort();
-        let Some((_, total_32)) = self.softmax_of() else { return };
+        let Some((_, total_32)) = self.softmax_32() else { return };
         let Some((max, total)) = self.weigh() else { return };
         let below_max =
             |c: &Candidate| if c.logit == max { 0.0 } else { f64::from(c.logit) - f64::from(max) };

@@ -37,7 +37,7 @@ impl Control {
 
     /// Draws one of the candidates that are left, and learns.
     fn draw(&mut self, candidates: &mut Candidates<'_>) {
-        candidates.softmax();
+        candidates.softmax_32();
         let Some(at) = candidates.draw(&mut self.random.rng) else { return };
         candidates.select(Some(at));
         let surprise = -candidates.items()[at].p.log2();
@@ -95,7 +95,7 @@ impl Sampler for Mirostat {
 
     fn apply(&mut self, candidates: &mut Candidates<'_>) {
         candidates.sort();
-        candidates.softmax();
+        candidates.softmax_32();
         if candidates.failed() {
             return;
         }
@@ -124,7 +124,7 @@ impl Sampler for MirostatV2 {
 
     fn apply(&mut self, candidates: &mut Candidates<'_>) {
         candidates.sort();
-        candidates.softmax();
+        candidates.softmax_32();
         if candidates.failed() {
             return;
         }

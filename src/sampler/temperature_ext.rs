@@ -37,7 +37,7 @@ impl Sampler for TemperatureExt {
             return;
         }
         candidates.sort();
-        candidates.softmax();
+        candidates.softmax_32();
         if candidates.failed() {
             return;
         }
@@ -47,9 +47,7 @@ impl Sampler for TemperatureExt {
         let (min, max) = ((self.temp - self.delta).max(0.0), self.temp + self.delta);
         let temp = min + (max - min) * share.powf(self.exponent);
         Temperature { temp }.apply(candidates);
-        if let Some((_, total)) = candidates.weigh() {
-            candidates.normalise(total);
-        }
+        candidates.softmax();
     }
 
     fn clone_box(&self) -> Box<dyn Sampler> {

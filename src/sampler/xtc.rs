@@ -36,7 +36,7 @@ impl Sampler for Xtc {
             return;
         }
         candidates.sort();
-        candidates.softmax();
+        candidates.softmax_32();
         let items = candidates.items();
         let likely = items.iter().take_while(|c| c.p >= self.threshold).count();
         let drop = likely.saturating_sub(1);
