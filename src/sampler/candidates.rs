@@ -71,7 +71,7 @@ impl<'a> Candidates<'a> {
         scratch.sums.clear();
         scratch.sums.reserve(n_blocks);
         scratch.edits.clear();
-        let row = Row { logits, divisor: 1.0, scratch, scanned: false };
+        let row = Row { logits, divisor: 1.0, scratch, room: 0, scanned: false };
         Candidates { items, row: Some(row), sorted: false, selected: None, fault: None }
     }
 
@@ -222,7 +222,8 @@ impl<'a> Candidates<'a> {
             row.scanned = false;
             let edits = &mut row.scratch.edits;
             let n_old = edits.len();
-            edits.reserve(at_most);
+            row.room += at_most;
+            edits.reserve(row.room - n_old.min(row.room));
             for entry in table {
                 let id = id(entry);
                 let Some(&logit) = usize::try_from(id).ok().and_then(|i| row.logits.get(i)) else { continue };

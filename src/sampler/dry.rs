@@ -58,6 +58,25 @@ impl Dry {
         Dry { multiplier, base, allowed_length, last_n, breakers, recent, repeats, penalties }
     }
 
+    /// Fills in `penalties`.
+    fn find_penalties(&mut self) {
+        self.penalties.clear();
+        let n = self.recent.len();
+        let most = self.breakers.behind(n, |i| self.recent[n - 1 - i]);
+        if n <= self.allowed_length || most < self.allowed_length {
+            return;
+        }
+        self.find_repeats();
+        for (k, &len) in self.repeats.iter().enumerate().skip(1) {
+            let (len, next) = (len.min(most), self.recent[n - k]);
+            if len >= self.allowed_length && !self.breakers.alone(next) {
+                self.penalties.push((next, len));
+            }
+        }
+        self.penalties.sort_unstable_by_key(|&(token, len)| (token, Reverse(len)));
+        self.penalties.dedup_by_key(|p| p.0);
+    }
+
     /// Fills in `repeats`, by the Z algorithm on the tokens from the last one back (Gusfield, "Algorithms on Strings,
     /// Trees and Sequences", 1997, 1.4).
     fn find_repeats(&mut self) {
@@ -87,24 +106,10 @@ impl Sampler for Dry {
     }
 
     fn apply(&mut self, candidates: &mut Candidates<'_>) {
-        let n = self.recent.len();
-        if self.last_n == 0 || n <= self.allowed_length {
+        if self.last_n == 0 {
             return;
         }
-        let most = self.breakers.behind(n, |i| self.recent[n - 1 - i]);
-        if most < self.allowed_length {
-            return;
-        }
-        self.find_repeats();
-        self.penalties.clear();
-        for (k, &len) in self.repeats.iter().enumerate().skip(1) {
-            let (len, next) = (len.min(most), self.recent[n - k]);
-            if len >= self.allowed_length && !self.breakers.alone(next) {
-                self.penalties.push((next, len));
-            }
-        }
-        self.penalties.sort_unstable_by_key(|&(token, len)| (token, Reverse(len)));
-        self.penalties.dedup_by_key(|p| p.0);
+        self.find_penalties();
         // What is larger than an f32 is not taken off.
         let largest = match self.base > 1.000_001 {
             true => (f32::MAX.ln() / self.base.ln()) as usize,

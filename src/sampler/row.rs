@@ -10,6 +10,8 @@ pub(super) struct Row<'a> {
     /// Every logit, edits included, is divided by this.
     pub(super) divisor: f32,
     pub(super) scratch: &'a mut Scratch,
+    /// How many edits those who have edited may ever make.
+    pub(super) room: usize,
     /// Whether `scratch.maxima` describes the row as it is now.
     pub(super) scanned: bool,
 }
