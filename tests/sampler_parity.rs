@@ -1,11 +1,12 @@
 //! Every sampler beside the reference libllama's: what it leaves of random candidates, and what it draws with a seed.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use rocmforge::gguf::File;
 use rocmforge::sampler::{
-    AdaptiveP, Breakers, Candidate, Candidates, Dist, Dry, Greedy, LogitBias, MinP, Mirostat, MirostatV2,
-    Penalties, Sampler, Temperature, TemperatureExt, TopK, TopNSigma, TopP, Typical, Xtc,
+    AdaptiveP, Breakers, Candidate, Candidates, Dist, Dry, Greedy, Infill, LogitBias, MinP, Mirostat,
+    MirostatV2, Penalties, Sampler, Temperature, TemperatureExt, TopK, TopNSigma, TopP, Typical, Xtc,
 };
 use rocmforge::tokenizer::Vocab;
 use rocmforge_testkit::harness::{self, Tests};
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Settings::LogitBias(N_IDS, biases.collect())
     };
     add("logit_bias", (0..10).map(bias).collect());
+    add("infill", vec![Settings::Infill; 10]);
     tests.run()
 }
 
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
 const N_IDS: i32 = 2048;
 
 /// Ours with the same settings.
-fn ours(settings: &Settings, vocab: &Vocab) -> Box<dyn Sampler> {
+fn ours(settings: &Settings, vocab: &Arc<Vocab>) -> Box<dyn Sampler> {
     let count = |n: i32| n.max(0) as usize;
     match *settings {
         Settings::Greedy => Box::new(Greedy),
@@ -91,6 +93,7 @@ fn ours(settings: &Settings, vocab: &Vocab) -> Box<dyn Sampler> {
             let breakers = Breakers::of_texts(vocab, &texts).unwrap();
             Box::new(Dry::new(multiplier, base, count(allowed), count(last_n), breakers).unwrap())
         }
+        Settings::Infill => Box::new(Infill::new(vocab.clone())),
         Settings::AdaptiveP(target, decay, seed) => Box::new(AdaptiveP::new(target, decay, seed).unwrap()),
         Settings::LogitBias(_, ref biases) => {
             let biases: Vec<_> = biases.iter().map(|b| (b.token, b.bias)).collect();
@@ -101,7 +104,7 @@ fn ours(settings: &Settings, vocab: &Vocab) -> Box<dyn Sampler> {
 
 fn compare(settings: &[Settings]) {
     let path = rocmforge_testkit::root().join("models/demo.gguf");
-    let vocab = Vocab::from_gguf(&File::open(&path).unwrap()).unwrap();
+    let vocab = Arc::new(Vocab::from_gguf(&File::open(&path).unwrap()).unwrap());
     let peer_vocab: PeerVocab = Peer::for_test().load_vocab(&path).unwrap();
     let text = vocab.tokenize(b"once the end: the the", false, false).unwrap();
     let mut rng = Rng::new(9);

@@ -5,10 +5,11 @@ use super::ffi::{self, Outcome, borrow, c_str, into_raw, out_handle, slice};
 use super::sampler::Samplers;
 use super::{rf_sampler, rf_status, rf_token, rf_vocab};
 use crate::sampler::{
-    AdaptiveP, Breakers, Dist, Dry, Greedy, LogitBias, MinP, Mirostat, MirostatV2, Penalties, RANDOM_SEED,
-    Sampler, Temperature, TemperatureExt, TopK, TopNSigma, TopP, Typical, Xtc,
+    AdaptiveP, Breakers, Dist, Dry, Greedy, Infill, LogitBias, MinP, Mirostat, MirostatV2, Penalties,
+    RANDOM_SEED, Sampler, Temperature, TemperatureExt, TopK, TopNSigma, TopP, Typical, Xtc,
 };
 use std::ffi::c_char;
+use std::sync::Arc;
 
 /// As a seed: take one from the operating system.
 pub const RF_RANDOM_SEED: u32 = 0xFFFF_FFFF;
@@ -330,4 +331,19 @@ pub unsafe extern "C" fn rf_sampler_init_dry(
             Ok(Dry::new(multiplier, base, allowed, last_n, breakers)?)
         })
     }
+}
+
+/// For text in the middle of another, behind top-k and top-p: ends it as soon as that is likely enough,
+/// and makes one of tokens that begin alike.
+///
+/// @param vocab   The vocabulary, which is kept as long as it is needed.
+/// @param sampler Receives the sampler, to be freed with rf_sampler_free() or added to a chain; NULL
+///                on failure.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_sampler_init_infill(
+    vocab: *const rf_vocab,
+    sampler: *mut *mut rf_sampler,
+) -> rf_status {
+    // SAFETY: a live vocabulary and room for a pointer, says the header.
+    unsafe { init("rf_sampler_init_infill", sampler, || Ok(Infill::new(Arc::clone(borrow(vocab)?.vocab())))) }
 }

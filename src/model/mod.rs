@@ -63,7 +63,7 @@ pub struct ModelParams<'a> {
 /// A loaded model. See the module's documentation.
 pub struct Model {
     file: Arc<File>,
-    vocab: Vocab,
+    vocab: Arc<Vocab>,
     compute: Option<Compute>,
     load_time: Duration,
 }
@@ -98,7 +98,7 @@ impl Model {
 
     fn from_file(file: Arc<File>, mut params: ModelParams<'_>, start: Instant) -> Result<Model> {
         must_be_a_model(&file)?;
-        let vocab = Vocab::from_gguf(&file)?;
+        let vocab = Arc::new(Vocab::from_gguf(&file)?);
         let mut always = |_| true;
         let progress: &mut dyn FnMut(f32) -> bool = match params.progress.take() {
             Some(p) => p,
@@ -134,8 +134,8 @@ impl Model {
         &self.file
     }
 
-    /// The vocabulary.
-    pub fn vocab(&self) -> &Vocab {
+    /// The vocabulary, which samplers may keep.
+    pub fn vocab(&self) -> &Arc<Vocab> {
         &self.vocab
     }
 

@@ -2,8 +2,8 @@
 //!
 //! This folder owns what happens between `logits [n_vocab]` and a token id: the candidate list,
 //! one sampler a file, the [`Chain`] that runs them in order, and [`Params`], which builds a chain
-//! from flag values. It knows no model, vocabulary or context: token ids are just numbers. [`Breakers`] alone asks a
-//! vocabulary how texts are spelt.
+//! from flag values. It knows no model, vocabulary or context: token ids are just numbers. [`Breakers`] and [`Infill`]
+//! alone ask a vocabulary how texts are spelt.
 //!
 //! Rules that every sampler keeps:
 //!
@@ -21,6 +21,7 @@ mod chain;
 mod dist;
 mod dry;
 mod greedy;
+mod infill;
 mod logit_bias;
 mod min_p;
 mod mirostat;
@@ -44,6 +45,7 @@ pub use chain::Chain;
 pub use dist::Dist;
 pub use dry::Dry;
 pub use greedy::Greedy;
+pub use infill::Infill;
 pub use logit_bias::LogitBias;
 pub use min_p::MinP;
 pub use mirostat::{Mirostat, MirostatV2};

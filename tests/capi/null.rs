@@ -165,6 +165,7 @@ const NULL_CALLS: &[(&str, fn() -> rf_status)] = null_calls! {
     rf_sampler_init_logit_bias(null(), N, null_mut());
     rf_sampler_init_temp_ext(1.0, 0.0, 1.0, null_mut());
     rf_sampler_init_top_n_sigma(1.0, null_mut());
+    rf_sampler_init_infill(null(), null_mut());
     rf_sampler_init_xtc(0.5, 0.1, N, 0, null_mut());
     rf_sampler_init_mirostat(100, 0, 5.0, 0.1, 100, null_mut());
     rf_sampler_init_mirostat_v2(0, 5.0, 0.1, null_mut());

@@ -130,6 +130,7 @@ api! {
     sampler_init_mirostat_v2: fn(u32, f32, f32) -> *mut Sampler;
     sampler_init_penalties: fn(i32, i32, f32, f32, f32) -> *mut Sampler;
     sampler_init_dry: fn(*const Vocab, f32, f32, i32, i32, *const *const c_char, usize) -> *mut Sampler;
+    sampler_init_infill: fn(*const Vocab) -> *mut Sampler;
     sampler_init_adaptive_p: fn(f32, f32, u32) -> *mut Sampler;
     sampler_init_logit_bias: fn(i32, i32, *const LogitBias) -> *mut Sampler;
     sampler_apply: fn(*mut Sampler, *mut TokenArray);

@@ -57,6 +57,7 @@ pub enum Settings {
     Dry(f32, f32, i32, i32, Vec<String>),
     AdaptiveP(f32, f32, u32),
     LogitBias(i32, Vec<LogitBias>),
+    Infill,
 }
 
 /// A sampler of the peer's.
@@ -103,6 +104,7 @@ impl PeerVocab {
                     )
                 }
                 AdaptiveP(target, decay, seed) => (api.sampler_init_adaptive_p)(target, decay, seed),
+                Infill => (api.sampler_init_infill)(self.vocab),
                 LogitBias(n, ref biases) => {
                     (api.sampler_init_logit_bias)(n, biases.len() as i32, biases.as_ptr())
                 }
