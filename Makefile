@@ -26,7 +26,7 @@ GFX1100_MODELS = zig
 GFX1100 = CARGO="$(CARGO)" $(WITH_ZIG) ROCMFORGE_PEER=$(abspath $(PEER)) ROCMFORGE_REQUIRE_PEER=1 tools/gfx1100/run.sh
 
 test-gfx1100: peer zig ## the HIP backend on gfx1100 machine code, interpreted
-	ROCMFORGE_SWEEP=brief $(GFX1100) $(GFX1100_SWEEP) tools/gfx1100/parts.sh sweep
+	$(GFX1100) $(GFX1100_SWEEP) tools/gfx1100/parts.sh sweep
 	$(GFX1100) $(GFX1100_MODELS) tools/gfx1100/parts.sh parity
 	$(GFX1100) $(GFX1100_MODELS) $(CARGO) test --locked --workspace --test determinism --test offload
 

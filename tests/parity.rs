@@ -15,6 +15,7 @@ use rocmforge::backend::Device;
 use rocmforge::backend::cpu::Isa;
 use rocmforge::model::Pooling;
 use rocmforge::quant::GgmlType;
+use rocmforge_testkit::brief;
 use rocmforge_testkit::engine::{
     Engine, Item, Params, Token, Window, greedy, perplexity, replay, through_window,
 };
@@ -84,7 +85,8 @@ fn checks() -> Vec<(String, Check)> {
     for (plain, k_quant) in
         [("tiny-llama", "tiny-llama-256"), ("tiny-llama3", "tiny-llama3"), ("tiny-qwen2", "tiny-qwen2-256")]
     {
-        for &recipe in Recipe::ALL {
+        // Where there is little time, types of one model are enough.
+        for &recipe in Recipe::ALL.iter().filter(|_| plain == k_quant || !brief()) {
             let shape = if recipe.is_k_quant() { k_quant } else { plain };
             add(format!("types/{shape}/{}", recipe.name()), Box::new(move |p| logits(p, shape, recipe, f16)));
         }
@@ -173,8 +175,10 @@ fn named(shape: &str) -> Result<&'static Shape, String> {
 fn logits(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
     let shape = named(shape)?;
     let (path, exact) = model(shape, recipe)?;
-    let prompt = random_prompt(N_PROMPT, shape.n_vocab, 5);
-    let reference = Reference::make(peer, &path, &exact, &prompt, N_GENERATE, N_UBATCH, kv)?;
+    let (n_prompt, n_generate) = if brief() { (N_UBATCH + 6, 10) } else { (N_PROMPT, N_GENERATE) };
+    let prompt = random_prompt(n_prompt, shape.n_vocab, 5);
+    let reference = Reference::make(peer, &path, &exact, &prompt, n_generate, N_UBATCH, kv)?;
+    // The same context for both, for LongRoPE asks how long it is.
     let params = Params { n_ubatch: N_UBATCH, kv, ..Params::sequence(N_PROMPT + N_GENERATE) };
     let ours = replay(&mut Ours::context(&Ours::load(&path)?, &params)?, &reference.peer)?;
     let parity = reference.compare(&ours);
@@ -187,7 +191,7 @@ fn shifted(peer: Peer, shape: &str, recipe: Recipe, kv: GgmlType) -> Outcome {
     let shape = named(shape)?;
     let (path, exact) = model(shape, recipe)?;
     let window = Window { n_window: 96, n_keep: 5 };
-    let n_generate = 200;
+    let n_generate = if brief() { 60 } else { 200 };
     let prompt = random_prompt(70, shape.n_vocab, 6);
     let reference = Reference::through_window(peer, &path, &exact, &prompt, n_generate, window, kv)?;
     let params = Params { kv, ..Params::sequence(window.n_window) };
@@ -289,7 +293,7 @@ fn demo(peer: Peer) -> Result<(PathBuf, PathBuf, Vec<Token>), String> {
 /// own greedy text is the peer's for as long as the peer is sure.
 fn demo_text(peer: Peer) -> Outcome {
     let (path, exact, ids) = demo(peer)?;
-    let n_generate = 100;
+    let n_generate = if brief() { 20 } else { 100 };
     let loaded = Ours::load(&path)?;
     let mut note = String::new();
     for (start, n_prompt) in [(0, 24), (ids.len() / 3, 70), (ids.len() / 2, 120)] {
@@ -321,7 +325,8 @@ fn demo_perplexity(peer: Peer) -> Outcome {
     let params = Params::sequence(n_ctx);
     let (bos, text) = ids.split_first().ok_or("no held-out text")?;
     let best = std::env::var(ISA).is_ok_and(|isa| Isa::available().last().is_some_and(|b| isa == name(*b)));
-    let text = if best { text } else { &text[..text.len().min(2000)] };
+    let most = if brief() { 300 } else { 2000 };
+    let text = if best { text } else { &text[..text.len().min(most)] };
     let theirs = peer.load_model(&path)?;
     let mut theirs = theirs.context(&Params { n_threads: 1, ..params }, None)?;
     let theirs = perplexity(&mut theirs, text, Some(*bos), n_ctx)?;

@@ -7,7 +7,7 @@
 //! as models are. All three have to give the same bits, and leave the same bits in the cache, where only the rows that
 //! were written may have changed. Attention is run once more with NaN in the cells that no token sees.
 //!
-//! `ROCMFORGE_SWEEP=brief` is for a device that takes long: fewer sizes, and the second poison is left out.
+//! `ROCMFORGE_TEST_BRIEF=1` is for a device that takes long: fewer sizes, and the second poison is left out.
 //! `ROCMFORGE_SWEEP=all` adds the shapes that take a processor long. `--nocapture` shows how much of what is allowed
 //! errors took.
 
@@ -296,7 +296,7 @@ impl Runner {
             made
         };
         let made = poisoned(POISONS[0]);
-        if !cases::brief() {
+        if !rocmforge_testkit::brief() {
             assert!(made == poisoned(POISONS[1]), "{what}: what is not written is an output or is read");
         }
         assert!(made == self.once(packed, graph, inputs, cache), "{what}: bits depend on where tensors lie");

@@ -2,8 +2,9 @@
 
 use rocmforge::quant::GgmlType;
 
-use super::{brief, few_and_many, name, some, types};
+use super::{few_and_many, name, some, types};
 use crate::net::{Case, Size};
+use rocmforge_testkit::brief;
 
 /// Experts to choose from, those chosen, and a token's elements and those of an expert's rows.
 #[derive(Clone, Copy)]
@@ -24,7 +25,8 @@ pub fn cases(all: bool) -> Vec<Case> {
     let mut sizes = if all { few_and_many() } else { some() };
     sizes.extend([(128, 100), (300, 300)]);
     for ty in types() {
-        let few: &[Size] = &[(1, 1), (5, 5), (8, 3), (33, 33)];
+        let few: &[Size] =
+            if brief() { &[(1, 1), (8, 3), (9, 9)] } else { &[(1, 1), (5, 5), (8, 3), (33, 33)] };
         let main = !brief() && matches!(ty, GgmlType::Q4_0 | GgmlType::Q4_K | GgmlType::F16);
         cases.push(layer(ty, small, if all || main { &sizes } else { few }));
     }
@@ -41,7 +43,7 @@ pub fn cases(all: bool) -> Vec<Case> {
             if all {
                 &sizes
             } else if brief() {
-                &[(3, 3), (40, 33)]
+                &[(3, 3), (12, 9)]
             } else {
                 &[(1, 1), (3, 3), (8, 8), (9, 5), (100, 100)]
             },

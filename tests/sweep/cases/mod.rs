@@ -6,6 +6,7 @@ mod products;
 mod rows;
 
 use rocmforge::quant::GgmlType;
+use rocmforge_testkit::brief;
 
 use crate::net::{Case, Size};
 
@@ -20,11 +21,6 @@ pub fn all(all: bool) -> Vec<Case> {
 /// The types that weights may have.
 fn types() -> impl Iterator<Item = GgmlType> {
     GgmlType::ALL.iter().copied().filter(|ty| ty.is_computable())
-}
-
-/// Whether `ROCMFORGE_SWEEP` is `brief`: the same cases in fewer sizes, for a device that takes long.
-pub fn brief() -> bool {
-    std::env::var("ROCMFORGE_SWEEP").is_ok_and(|v| v == "brief")
 }
 
 /// The types that get all of the usual shapes.
@@ -58,7 +54,7 @@ fn few_and_many() -> Vec<Size> {
 
 /// Some of these.
 fn some() -> Vec<Size> {
-    let mut sizes = full(&[1, 2, 3, 8, 9, 33]);
-    sizes.extend([(4, 3), (16, 11), (64, 64)]);
+    let mut sizes = or_brief(&[1, 2, 3, 8, 9, 33, 64], &[1, 3, 33]);
+    sizes.extend(if brief() { vec![(16, 11), (64, 40)] } else { vec![(4, 3), (16, 11)] });
     sizes
 }

@@ -22,6 +22,11 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// Whether what takes long is to be done in fewer sizes: `ROCMFORGE_TEST_BRIEF=1`.
+pub fn brief() -> bool {
+    std::env::var("ROCMFORGE_TEST_BRIEF").is_ok_and(|v| v == "1")
+}
+
 /// A path for a file that a test makes, in `target/testkit` of the workspace.
 ///
 /// # Panics
