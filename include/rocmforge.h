@@ -2811,6 +2811,17 @@ enum rf_status rf_sampler_init_dry(const struct rf_vocab *vocab,
                                    size_t n_breakers,
                                    struct rf_sampler **sampler);
 
+/**
+ * For text in the middle of another, behind top-k and top-p: ends it as soon as that is likely enough,
+ * and makes one of tokens that begin alike.
+ *
+ * @param vocab   The vocabulary, which is kept as long as it is needed.
+ * @param sampler Receives the sampler, to be freed with rf_sampler_free() or added to a chain; NULL
+ *                on failure.
+ */
+enum rf_status rf_sampler_init_infill(const struct rf_vocab *vocab,
+                                      struct rf_sampler **sampler);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
