@@ -106,7 +106,9 @@ fn compare(settings: &[Settings]) {
     let path = rocmforge_testkit::root().join("models/demo.gguf");
     let vocab = Arc::new(Vocab::from_gguf(&File::open(&path).unwrap()).unwrap());
     let peer_vocab: PeerVocab = Peer::for_test().load_vocab(&path).unwrap();
-    let text = vocab.tokenize(b"once the end: the the", false, false).unwrap();
+    let mut text = vocab.tokenize(b"once the end: her cat", false, false).unwrap();
+    text.sort_unstable();
+    text.dedup();
     let mut rng = Rng::new(9);
     for settings in settings {
         let (mut ours, mut theirs) = (ours(settings, &vocab), peer_vocab.sampler(settings));
@@ -114,8 +116,10 @@ fn compare(settings: &[Settings]) {
             let what = format!("{settings:?}, row {row}");
             // Of impossible candidates the reference's entropy is not a number.
             let logits = logits(&mut rng, !matches!(settings, Settings::Typical(..)));
+            // The tokens of the text are among the candidates.
+            let ids = text.iter().copied().chain((0..).filter(|id| !text.contains(id)));
             let given: Vec<Candidate> =
-                (0..).zip(&logits).map(|(id, &logit)| Candidate { id, logit, p: 0.0 }).collect();
+                ids.zip(&logits).map(|(id, &logit)| Candidate { id, logit, p: 0.0 }).collect();
             let theirs_given = given.iter().map(|c| TokenData { id: c.id, logit: c.logit, p: c.p }).collect();
             let (want, want_selected) = theirs.apply(theirs_given);
 
